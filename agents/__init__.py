@@ -1,0 +1,1 @@
+"""The people in the market: one file for each kind of participant."""

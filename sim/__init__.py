@@ -1,0 +1,1 @@
+"""thinbook: an agent-based simulator of market cascades in one thin limit order book."""
