@@ -1,0 +1,509 @@
+"""The book: entry, matching by price and time, cancellation, modification, stops, self-trade prevention.
+
+Every function leaves the book as it was when it answers with a refusal code. Buffers are checked by the callers
+(`room`), so nothing here allocates or raises.
+"""
+
+from __future__ import annotations
+
+from sim.kernel.codes import (
+    BAD_OP,
+    BAD_PRICE,
+    BAD_SIDE,
+    BAD_SIZE,
+    NO_TRADING,
+    NOT_FIRST,
+    OK,
+    OP_FOK,
+    OP_LIMIT,
+    OP_MARKET,
+    OP_POST,
+    OP_STOP,
+    OP_STOPLIMIT,
+    OUTSIDE_BAND,
+    STP_CANCEL_BOTH,
+    STP_CANCEL_NEWEST,
+    STP_CANCEL_OLDEST,
+    STP_NONE,
+    WAITING_STOP,
+    WOULD_TRADE,
+)
+from sim.kernel.jit import inline, kernel
+from sim.kernel.ladder import key_of, level_at, next_key, push, unlink
+from sim.kernel.state import (
+    ARRIVAL,
+    ASK,
+    ASKS,
+    AUCTION,
+    BAND_HI,
+    BAND_LO,
+    BEST,
+    BID,
+    BIDS,
+    BUY_STOPS,
+    CASH,
+    DECISION,
+    EVENT_DELETE,
+    EVENT_FILL,
+    EVENT_NEW,
+    EVENT_REDUCE,
+    EVENT_TAPE,
+    EVENTS,
+    FREE_ORDER,
+    HALTED,
+    HEAD,
+    HIT,
+    ID,
+    KEY,
+    LANE,
+    LANES,
+    LAST,
+    LIMIT,
+    LIVE,
+    LOGGING,
+    MAX_PRICE,
+    MESSAGES,
+    MID2,
+    MIRROR,
+    MOVED,
+    NEXT,
+    NO_KEY,
+    ORDER_TOP,
+    OWNER,
+    PAGE,
+    PAGE_TOP,
+    POSITION,
+    QTY,
+    QUOTE_TAPE,
+    QUOTED,
+    QUOTES,
+    RING,
+    ROW,
+    SELL_STOPS,
+    SEQ,
+    STOPS,
+    STP,
+    TRADE_TAPE,
+    TRADES,
+    VOLUME,
+    WATCH,
+)
+
+
+@inline
+def room(b):
+    """Whether one more message fits into the buffers, with all the stops it may set off."""
+    live = b.counts[LIVE] + b.counts[STOPS]
+    need = 2 * live + 4
+    return (
+        b.counts[TRADES] + need <= b.tape.shape[1]
+        and b.counts[QUOTES] + need <= b.tape.shape[1]
+        and (b.counts[LOGGING] == 0 or b.counts[EVENTS] + 2 * need <= b.tape.shape[1])
+        and b.counts[ORDER_TOP] + 2 <= b.orders.shape[0]
+        and (b.counts[PAGE_TOP] + b.counts[STOPS] + 2) * PAGE <= b.levels.shape[0]
+    )
+
+
+@inline
+def log(b, now, kind, row, size):
+    if b.counts[LOGGING] == 0:
+        return
+    n = b.counts[EVENTS]
+    b.counts[EVENTS] = n + 1
+    lane = b.orders[row, LANE]
+    b.tape[EVENT_TAPE, n, 0] = now
+    b.tape[EVENT_TAPE, n, 1] = kind
+    b.tape[EVENT_TAPE, n, 2] = b.orders[row, ID]
+    b.tape[EVENT_TAPE, n, 3] = size
+    b.tape[EVENT_TAPE, n, 4] = key_of(lane, b.orders[row, KEY])
+    b.tape[EVENT_TAPE, n, 5] = 1 if lane & 3 == BIDS else -1
+
+
+@inline
+def new_row(b):
+    row = b.counts[FREE_ORDER]
+    if row == 0:
+        row = b.counts[ORDER_TOP]
+        b.counts[ORDER_TOP] = row + 1
+    else:
+        b.counts[FREE_ORDER] = b.orders[row, NEXT]
+    return row
+
+
+@inline
+def free_row(b, row):
+    b.orders[row, ID] = -1
+    b.orders[row, QTY] = 0
+    b.orders[row, NEXT] = b.counts[FREE_ORDER]
+    b.counts[FREE_ORDER] = row
+
+
+@inline
+def drop(b, row):
+    """Take a resting order or a waiting stop out of the market."""
+    if b.orders[row, LANE] & 3 >= BUY_STOPS:
+        b.counts[STOPS] -= 1
+    else:
+        b.counts[LIVE] -= 1
+    unlink(b, row)
+    free_row(b, row)
+
+
+@inline
+def rest(b, now, row):
+    push(b, row)
+    b.counts[LIVE] += 1
+    b.counts[ROW] = row
+    log(b, now, EVENT_NEW, row, b.orders[row, QTY])
+
+
+@inline
+def shrink(b, row, size):
+    """Take `size` off an order that stays in its place."""
+    b.orders[row, QTY] -= size
+    b.levels[level_at(b, b.orders[row, LANE], b.orders[row, KEY]), VOLUME] -= size
+
+
+@inline
+def take_off(b, row, size):
+    """Take `size` off a resting order, which leaves when nothing is left of it."""
+    if b.orders[row, QTY] == size:
+        drop(b, row)
+    else:
+        shrink(b, row, size)
+
+
+@inline
+def trade(b, now, book, row, side, size, order, owner, decision, cause):
+    """Put a trade of a resting order with an incoming one on the tape and in the ledger."""
+    price = key_of(b.orders[row, LANE], b.orders[row, KEY])
+    maker = b.orders[row, OWNER]
+    n = b.counts[TRADES]
+    b.counts[TRADES] = n + 1
+    b.tape[TRADE_TAPE, n, 0] = now
+    b.tape[TRADE_TAPE, n, 1] = book
+    b.tape[TRADE_TAPE, n, 2] = price
+    b.tape[TRADE_TAPE, n, 3] = size
+    b.tape[TRADE_TAPE, n, 4] = b.orders[row, ID]
+    b.tape[TRADE_TAPE, n, 5] = order
+    b.tape[TRADE_TAPE, n, 6] = maker
+    b.tape[TRADE_TAPE, n, 7] = owner
+    b.tape[TRADE_TAPE, n, 8] = b.orders[row, DECISION]
+    b.tape[TRADE_TAPE, n, 9] = decision
+    b.tape[TRADE_TAPE, n, 10] = 1 - 2 * side
+    b.tape[TRADE_TAPE, n, 11] = b.counts[SEQ]
+    b.tape[TRADE_TAPE, n, 12] = cause
+    bought = size * (1 - 2 * side)
+    settle(b, book, owner, bought, price)
+    settle(b, book, maker, -bought, price)
+    b.owners[maker, book, HIT] = b.counts[SEQ]
+    b.books[book, LAST] = price
+    log(b, now, EVENT_FILL, row, size)
+
+
+@inline
+def settle(b, book, owner, bought, price):
+    b.owners[owner, book, POSITION] += bought
+    b.owners[owner, book, CASH] -= bought * price
+    b.counts[RING] |= b.owners[owner, book, WATCH]
+
+
+@inline
+def prevent(b, row, qty, mode):
+    """Self-trade prevention: what is left of the incoming order; 0 where it is cancelled."""
+    if mode == STP_CANCEL_NEWEST:
+        return 0
+    if mode == STP_CANCEL_OLDEST:
+        drop(b, row)
+        return qty
+    if mode == STP_CANCEL_BOTH:
+        drop(b, row)
+        return 0
+    size = min(qty, b.orders[row, QTY])
+    take_off(b, row, size)
+    return qty - size
+
+
+@inline
+def sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause):
+    """Match an incoming order against the other side up to a limit; what is left of it (0 where it was cancelled)."""
+    lane = book * LANES + 1 - side
+    mode = b.books[book, STP]
+    while qty > 0 and b.books[lane >> 2, BEST + (lane & 3)] <= limit_key:
+        level = level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)])
+        row = b.levels[level, HEAD]
+        if mode != STP_NONE and owner != 0 and b.orders[row, OWNER] == owner:
+            qty = prevent(b, row, qty, mode)
+            continue
+        size = min(qty, b.orders[row, QTY])
+        trade(b, now, book, row, side, size, order, owner, decision, cause)
+        qty -= size
+        take_off(b, row, size)
+    return qty
+
+
+@kernel
+def reachable(b, book, side, limit_key, qty, owner):
+    """Whether `qty` contracts can be had up to a limit, own ones not counted where self-trades are prevented."""
+    lane = book * LANES + 1 - side
+    other_only = b.books[book, STP] != STP_NONE and owner != 0
+    key = b.books[lane >> 2, BEST + (lane & 3)]
+    found = 0
+    while key <= limit_key and key < NO_KEY and found < qty:
+        level = level_at(b, lane, key)
+        found += b.levels[level, VOLUME]
+        if other_only:
+            row = b.levels[level, HEAD]
+            while row != 0:
+                if b.orders[row, OWNER] == owner:
+                    found -= b.orders[row, QTY]
+                row = b.orders[row, NEXT]
+        key = next_key(b, lane, key + 1) if key + 1 < NO_KEY else NO_KEY
+    return found >= qty
+
+
+@inline
+def write_row(b, row, lane, price, qty, order, owner, decision):
+    b.orders[row, LANE] = lane
+    b.orders[row, KEY] = key_of(lane, price)
+    b.orders[row, QTY] = qty
+    b.orders[row, ID] = order
+    b.orders[row, OWNER] = owner
+    b.orders[row, DECISION] = decision
+
+
+@inline
+def refusal(b, book, op, side, price, qty, stop):
+    """Why an order may not enter, or OK."""
+    if side != 0 and side != 1:
+        return BAD_SIDE
+    if qty <= 0 or qty > MAX_PRICE:
+        return BAD_SIZE
+    priced = op != OP_MARKET and op != OP_STOP
+    if priced and (price <= 0 or price > MAX_PRICE):
+        return BAD_PRICE
+    if (op == OP_STOP or op == OP_STOPLIMIT) and (stop <= 0 or stop > MAX_PRICE):
+        return BAD_PRICE
+    if b.books[book, HALTED] != 0:
+        return NO_TRADING
+    if priced and (price < b.books[book, BAND_LO] or price > b.books[book, BAND_HI]):
+        return OUTSIDE_BAND
+    if op == OP_POST and b.books[book, BEST + 1 - side] <= key_of(1 - side, price):
+        return WOULD_TRADE
+    return OK
+
+
+@kernel
+def enter(b, now, book, op, side, price, qty, stop, order, owner, decision, cause):
+    """Enter an order of any kind; OK or the reason of its refusal. `counts[ROW]` says where it rests."""
+    b.counts[SEQ] += 1
+    b.counts[ROW] = 0
+    code = refusal(b, book, op, side, price, qty, stop)
+    if code != OK:
+        return code
+    if op == OP_STOP or op == OP_STOPLIMIT:
+        wait(b, book, op, side, price, qty, stop, order, owner, decision)
+    elif b.books[book, AUCTION] != 0:
+        return collect(b, now, book, op, side, price, qty, order, owner, decision)
+    else:
+        limit_key = MAX_PRICE if op == OP_MARKET else key_of(1 - side, price)
+        if op != OP_FOK or reachable(b, book, side, limit_key, qty, owner):
+            left = sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause)
+            if left > 0 and (op == OP_LIMIT or op == OP_POST):
+                row = new_row(b)
+                write_row(b, row, book * LANES + side, price, left, order, owner, decision)
+                rest(b, now, row)
+    row = b.counts[ROW]
+    conclude(b, now, book, owner, decision, cause)
+    b.counts[ROW] = row
+    return OK
+
+
+@inline
+def collect(b, now, book, op, side, price, qty, order, owner, decision):
+    """An order in a call auction: it rests, crossed or not."""
+    if op != OP_LIMIT:
+        return BAD_OP
+    row = new_row(b)
+    write_row(b, row, book * LANES + side, price, qty, order, owner, decision)
+    rest(b, now, row)
+    b.counts[MESSAGES] += 1
+    return OK
+
+
+@inline
+def wait(b, book, op, side, price, qty, stop, order, owner, decision):
+    row = new_row(b)
+    write_row(b, row, book * LANES + BUY_STOPS + side, stop, qty, order, owner, decision)
+    b.orders[row, LIMIT] = price if op == OP_STOPLIMIT else 0
+    b.orders[row, ARRIVAL] = b.counts[SEQ]
+    push(b, row)
+    b.counts[STOPS] += 1
+    b.counts[ROW] = row
+
+
+@inline
+def conclude(b, now, book, owner, decision, cause):
+    """End of a message: its quotes go on the tape, then the stops it reached are entered, one at a time."""
+    b.counts[MESSAGES] += 1
+    note_quotes(b, now, book, owner, decision, cause)
+    if b.counts[STOPS] != 0:
+        fire_stops(b, now, book)
+
+
+@inline
+def best_price(b, book, side):
+    """Best price of a side, 0 where it is empty."""
+    key = b.books[book, BEST + side]
+    return 0 if key == NO_KEY else key_of(side, key)
+
+
+@inline
+def note_quotes(b, now, book, owner, decision, cause):
+    """Put a change of the best prices on the tape, with the message that made it (none while an auction collects)."""
+    if b.books[book, AUCTION] != 0:
+        return
+    bid, ask = best_price(b, book, BIDS), best_price(b, book, ASKS)
+    if bid == b.books[book, BID] and ask == b.books[book, ASK]:
+        return
+    n = b.counts[QUOTES]
+    b.counts[QUOTES] = n + 1
+    b.tape[QUOTE_TAPE, n, 0] = now
+    b.tape[QUOTE_TAPE, n, 1] = book
+    b.tape[QUOTE_TAPE, n, 2] = bid
+    b.tape[QUOTE_TAPE, n, 3] = b.levels[level_at(b, book * LANES, MIRROR - bid), VOLUME] if bid != 0 else 0
+    b.tape[QUOTE_TAPE, n, 4] = ask
+    b.tape[QUOTE_TAPE, n, 5] = b.levels[level_at(b, book * LANES + ASKS, ask), VOLUME] if ask != 0 else 0
+    b.tape[QUOTE_TAPE, n, 6] = b.counts[SEQ]
+    b.tape[QUOTE_TAPE, n, 7] = owner
+    b.tape[QUOTE_TAPE, n, 8] = decision
+    b.tape[QUOTE_TAPE, n, 9] = cause
+    b.books[book, BID] = bid
+    b.books[book, ASK] = ask
+    b.books[book, MOVED] = b.counts[SEQ]
+    b.books[book, QUOTED] = now
+    if bid != 0 and ask != 0:
+        b.books[book, MID2] = bid + ask
+
+
+@kernel
+def earliest(b, lane, last_key):
+    """The waiting stop that arrived first among those the last trade has reached, or 0. O(levels reached)."""
+    found = 0
+    key = b.books[lane >> 2, BEST + (lane & 3)]
+    while key <= last_key:
+        row = b.levels[level_at(b, lane, key), HEAD]
+        if found == 0 or b.orders[row, ARRIVAL] < b.orders[found, ARRIVAL]:
+            found = row
+        key = next_key(b, lane, key + 1) if key + 1 < NO_KEY else NO_KEY
+    return found
+
+
+@inline
+def next_stop(b, book):
+    last = b.books[book, LAST]
+    if last == 0:
+        return 0
+    buy = earliest(b, book * LANES + BUY_STOPS, last)
+    sell = earliest(b, book * LANES + SELL_STOPS, MIRROR - last)
+    if buy == 0 or (sell != 0 and b.orders[sell, ARRIVAL] < b.orders[buy, ARRIVAL]):
+        return sell
+    return buy
+
+
+@kernel
+def fire_stops(b, now, book):
+    if b.books[book, HALTED] != 0 or b.books[book, AUCTION] != 0:
+        return
+    row = next_stop(b, book)
+    while row != 0:
+        fire(b, now, book, row)
+        row = next_stop(b, book)
+
+
+@kernel
+def fire(b, now, book, row):
+    """Enter a stop that was reached, as a market or limit order provoked by the message that reached it."""
+    cause = b.counts[SEQ]
+    b.counts[SEQ] += 1
+    b.counts[MESSAGES] += 1
+    side = b.orders[row, LANE] & 1
+    owner, decision, limit = b.orders[row, OWNER], b.orders[row, DECISION], b.orders[row, LIMIT]
+    unlink(b, row)
+    b.counts[STOPS] -= 1
+    limit_key = MAX_PRICE if limit == 0 else key_of(1 - side, limit)
+    left = sweep(b, now, book, side, limit_key, b.orders[row, QTY], b.orders[row, ID], owner, decision, cause)
+    settle_rest(b, now, row, side, limit, left)
+    note_quotes(b, now, book, owner, decision, cause)
+
+
+@inline
+def settle_rest(b, now, row, side, price, left):
+    """Rest what is left of an order that came out of a queue in its own row, or free the row."""
+    if left > 0 and price > 0:
+        lane = (b.orders[row, LANE] & ~3) | side
+        b.orders[row, LANE] = lane
+        b.orders[row, KEY] = key_of(lane, price)
+        b.orders[row, QTY] = left
+        rest(b, now, row)
+    else:
+        free_row(b, row)
+
+
+@kernel
+def cancel(b, now, row, owner, decision, cause):
+    """Cancel a live order or waiting stop."""
+    b.counts[SEQ] += 1
+    book = b.orders[row, LANE] >> 2
+    if b.orders[row, LANE] & 3 < BUY_STOPS:
+        log(b, now, EVENT_DELETE, row, b.orders[row, QTY])
+    drop(b, row)
+    b.counts[MESSAGES] += 1
+    note_quotes(b, now, book, owner, decision, cause)
+
+
+@kernel
+def modify(b, now, row, price, qty, cause):
+    """Change price and open size of a live order; it keeps its place only where it does not grow or move."""
+    b.counts[SEQ] += 1
+    lane = b.orders[row, LANE]
+    book, side = lane >> 2, lane & 3
+    if side >= BUY_STOPS:
+        return WAITING_STOP
+    if qty <= 0 or qty > MAX_PRICE:
+        return BAD_SIZE
+    if price <= 0 or price > MAX_PRICE:
+        return BAD_PRICE
+    if b.books[book, HALTED] != 0:
+        return NO_TRADING
+    moved = key_of(lane, price) != b.orders[row, KEY]
+    if moved and (price < b.books[book, BAND_LO] or price > b.books[book, BAND_HI]):
+        return OUTSIDE_BAND
+    owner, decision = b.orders[row, OWNER], b.orders[row, DECISION]
+    if moved or qty > b.orders[row, QTY]:
+        log(b, now, EVENT_DELETE, row, b.orders[row, QTY])
+        unlink(b, row)
+        b.counts[LIVE] -= 1
+        left = qty
+        if b.books[book, AUCTION] == 0:
+            order, limit_key = b.orders[row, ID], key_of(1 - side, price)
+            left = sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause)
+        settle_rest(b, now, row, side, price, left)
+    elif qty < b.orders[row, QTY]:
+        log(b, now, EVENT_REDUCE, row, b.orders[row, QTY] - qty)
+        shrink(b, row, b.orders[row, QTY] - qty)
+    conclude(b, now, book, owner, decision, cause)
+    return OK
+
+
+@kernel
+def execute(b, now, row, qty):
+    """Take `qty` off a resting order as an exchange reports it; OK where that order was first in the best queue."""
+    b.counts[SEQ] += 1
+    lane = b.orders[row, LANE]
+    first = b.levels[level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)]), HEAD] == row
+    size = min(qty, b.orders[row, QTY])
+    trade(b, now, lane >> 2, row, 1 - (lane & 1), size, -1, 0, 0, 0)
+    take_off(b, row, size)
+    conclude(b, now, lane >> 2, 0, 0, 0)
+    return OK if first else NOT_FIRST

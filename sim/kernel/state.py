@@ -1,0 +1,155 @@
+"""The kernel's state: plain int64 arrays, and the names of their columns.
+
+Row 0 of `orders` and page 0 of `levels` mean "none", so that arrays of zeros are an empty market.
+
+A *lane* is one price-ordered queue of orders: every book has four, its bids, its asks, its waiting buy stops and its
+waiting sell stops. Inside a lane prices are *keys* that grow away from the best: the price itself where the lowest is
+best (asks, buy stops), its mirror image where the highest is (bids, sell stops). One code path serves all four.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+BIDS, ASKS, BUY_STOPS, SELL_STOPS = range(4)
+LANES = 4
+
+KEY, QTY, OWNER, LANE, PREV, NEXT, ID, DECISION, LIMIT, ARRIVAL = range(10)
+"""Columns of `orders`. ID is unique among live orders; a stale handle (row, id) is recognised by it. A waiting stop
+also has a limit price (0 = market) and its place in the order of arrival."""
+HEAD, TAIL, VOLUME, COUNT = range(4)
+"""Columns of `levels`."""
+PAGE_LEVELS, PAGE_NEXT = range(2)
+"""Columns of `pages`: levels in use, next free page."""
+BEST = 0
+LAST, HALTED, BAND_LO, BAND_HI, BID, ASK, AUCTION, MOVED, MID2, QUOTED, STP = range(4, 15)
+"""Columns of `books`. BEST to BEST + 3 are the best keys of the four lanes, BID and ASK are the best prices last put on the tape (0 = none), MOVED the message that changed
+them, MID2 their sum while both sides are there (the last one otherwise), QUOTED its time."""
+(
+    FREE_ORDER,
+    ORDER_TOP,
+    FREE_PAGE,
+    PAGE_TOP,
+    LIVE,
+    STOPS,
+    TRADES,
+    QUOTES,
+    EVENTS,
+    MESSAGES,
+    SEQ,
+    RING,
+    ROW,
+    LOGGING,
+) = range(14)
+"""Entries of `counts`: free lists and high-water marks, live orders and waiting stops, rows on the tapes, accepted
+messages, the last message's number, whether a watched owner had a fill, the row where the last entered order rests
+(0 = nowhere), whether events are logged."""
+
+(
+    T_TIME,
+    T_BOOK,
+    T_PRICE,
+    T_SIZE,
+    T_MAKER_ID,
+    T_TAKER_ID,
+    T_MAKER,
+    T_TAKER,
+    T_MAKER_DECISION,
+    T_DECISION,
+    T_SIDE,
+    T_SEQ,
+    T_CAUSE,
+) = range(13)
+TRADE_COLUMNS = [
+    "time_ns",
+    "book",
+    "price_ticks",
+    "size",
+    "maker_id",
+    "taker_id",
+    "maker",
+    "taker",
+    "maker_decision",
+    "taker_decision",
+    "side",
+    "seq",
+    "cause",
+]
+Q_TIME, Q_BOOK, Q_BID, Q_BID_SIZE, Q_ASK, Q_ASK_SIZE, Q_SEQ, Q_OWNER, Q_DECISION, Q_CAUSE = range(10)
+QUOTE_COLUMNS = [
+    "time_ns",
+    "book",
+    "bid_ticks",
+    "bid_size",
+    "ask_ticks",
+    "ask_size",
+    "seq",
+    "owner",
+    "decision",
+    "cause",
+]
+EVENT_COLUMNS = ["time_ns", "type", "order_id", "size", "price_ticks", "direction"]
+"""LOBSTER's event types: 1 new limit order, 2 partial cancel, 3 deletion, 4 execution of a resting order."""
+EVENT_NEW, EVENT_REDUCE, EVENT_DELETE, EVENT_FILL = 1, 2, 3, 4
+
+MAX_PRICE = 2**31 - 1
+MIRROR = 2**31
+NO_KEY = 2**31
+"""The best key of an empty lane."""
+PAGE_BITS = 8
+PAGE = 1 << PAGE_BITS
+TREE_START = 1 << (31 - PAGE_BITS)
+TREE_OFFSETS = (
+    TREE_START,
+    TREE_START + 2**18,
+    TREE_START + 2**18 + 2**13,
+    TREE_START + 2**18 + 2**13 + 2**8,
+    TREE_START + 2**18 + 2**13 + 2**8 + 2**3,
+)
+TREE_WORDS = 2**18 + 2**13 + 2**8 + 2**3 + 1
+
+
+TRADE_TAPE, QUOTE_TAPE, EVENT_TAPE = range(3)
+POSITION, CASH, HIT, WATCH = range(4)
+"""Last axis of `owners`: contracts held, ticks x contracts received, the last message that traded with an order of
+theirs, whether a fill of theirs rings."""
+
+
+class Books(NamedTuple):
+    """All books of a market: their orders, queues, tape and ledger (arrays, modified in place by the kernel).
+
+    A struct of few arrays on purpose: every array costs some ten machine words in every call that is not inlined.
+    """
+
+    index: np.ndarray
+    """(lanes, 2**23 + tree): the page table of a lane, then its tree of mapped pages."""
+    pages: np.ndarray
+    levels: np.ndarray
+    orders: np.ndarray
+    books: np.ndarray
+    counts: np.ndarray
+    tape: np.ndarray
+    """(3, rows, 13): trades, quotes, events."""
+    owners: np.ndarray
+    """(owners + 1, books, 4): the ledger; owner 0 is nobody."""
+
+
+def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int = 1 << 6, tape: int = 1 << 16) -> Books:
+    """Empty books; owners are 0 (nobody) to `n_owners`; the sizes are where the buffers start."""
+    state = Books(
+        index=np.zeros((n_books * LANES, TREE_START + TREE_WORDS), np.int64),
+        pages=np.zeros((pages, 2), np.int64),
+        levels=np.zeros((pages * PAGE, 4), np.int64),
+        orders=np.zeros((orders, 10), np.int64),
+        books=np.zeros((n_books, 16), np.int64),
+        counts=np.zeros(14, np.int64),
+        tape=np.zeros((3, tape, 13), np.int64),
+        owners=np.zeros((n_owners + 1, n_books, 4), np.int64),
+    )
+    state.counts[[ORDER_TOP, PAGE_TOP]] = 1
+    state.books[:, BEST : BEST + LANES] = NO_KEY
+    state.books[:, BAND_HI] = np.iinfo(np.int64).max
+    state.books[:, BAND_LO] = np.iinfo(np.int64).min
+    return state

@@ -1,0 +1,336 @@
+"""The run folder: what a run leaves behind, written whole or not at all.
+
+    scenario.toml   complete, see `sim.scenario`     provenance.json  versions, commit, seed, SHA-256 of the tape
+    summary.json    the day in numbers               bars, trades, quotes, decisions, agents .parquet
+
+A folder is written under a hidden name beside its place and then renamed, so that a folder under its own name is
+always a finished one. It can be replaced by a run of the same scenario and seed, and by nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sim.scenario import Scenario, ScenarioError, did_you_mean, load, unit_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from sim.model import MarketModel
+
+FRAMES = ("bars", "trades", "quotes", "decisions", "agents")
+FILES = ("scenario.toml", "provenance.json", "summary.json", *(f"{name}.parquet" for name in FRAMES))
+PACKAGES = ("thinbook", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
+CHECKOUT = Path(__file__).parents[1]
+
+
+class RecordError(ValueError):
+    """A run folder that cannot be written or read; its text is one line for the user."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that was read back from its folder.
+
+    Attributes
+    ----------
+    folder : Path
+    scenario : Scenario
+    provenance, summary : dict
+        The contents of the JSON files.
+    """
+
+    folder: Path
+    scenario: Scenario
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The seed of the run."""
+        return int(self.provenance["seed"])
+
+    @property
+    def tape_sha256(self) -> str:
+        """The digest of the tape, as recorded."""
+        return str(self.provenance["tape_sha256"])
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """One of the tables: bars, trades, quotes, decisions or agents."""
+        import pandas as pd
+
+        if name not in FRAMES:
+            raise RecordError(f"no table {name!r}{did_you_mean(name, FRAMES)} (tables: {', '.join(FRAMES)})")
+        return pd.read_parquet(self.folder / f"{name}.parquet")
+
+    @cached_property
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """All tables by name, read once."""
+        return {name: self.frame(name) for name in FRAMES}
+
+
+def tape_sha256(*arrays: np.ndarray) -> str:
+    """SHA-256 of integer arrays, as little-endian int64 with their shapes."""
+    tape = hashlib.sha256()
+    for array in arrays:
+        tape.update(str(array.shape).encode())
+        tape.update(np.ascontiguousarray(array).astype("<i8", casting="safe").tobytes())
+    return tape.hexdigest()
+
+
+# Running
+
+
+def simulate(scenario: Scenario, seed: int, progress: Callable[[int, int], None] | None = None) -> MarketModel:
+    """Run a scenario to its end; `progress` gets the bars done and the bars in total after each."""
+    from sim.model import MarketModel
+
+    model = MarketModel(scenario, rng=seed)
+    while model.running:
+        model.step()
+        if progress:
+            progress(model.bars_done, model.bars_total)
+    return model
+
+
+def record(
+    scenario: Scenario,
+    seed: int,
+    folder: Path,
+    *,
+    settings: Mapping[str, object] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Run:
+    """Run a scenario and write its folder; a folder that is in the way is refused before the run."""
+    check_place(folder, scenario, seed)
+    start = time.perf_counter()
+    model = simulate(scenario, seed, progress)
+    write_run(
+        folder,
+        scenario=scenario,
+        seed=seed,
+        settings=settings,
+        summary=model.summary(),
+        frames=model.frames(),
+        wall_seconds=time.perf_counter() - start,
+        tape_sha256=model.tape_sha256(),
+    )
+    return load_run(folder)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """SHA-256 of the tape as recorded, and as computed again."""
+
+    recorded: str
+    computed: str
+
+    @property
+    def same(self) -> bool:
+        """Whether the run was repeated to the byte."""
+        return self.recorded == self.computed
+
+
+def verify(folder: str | Path, progress: Callable[[int, int], None] | None = None) -> Verification:
+    """Run a folder's scenario and seed once more."""
+    run = load_run(folder)
+    return Verification(run.tape_sha256, simulate(run.scenario, run.seed, progress).tape_sha256())
+
+
+# Writing
+
+
+def default_folder(scenario: Scenario, seed: int) -> Path:
+    """`runs/<name of the scenario file>-s<seed>-<start of the digest>`."""
+    stem = scenario.path.stem if scenario.path else "scenario"
+    return Path("runs") / f"{stem}-s{seed}-{scenario.digest[:8]}"
+
+
+def check_place(folder: Path, scenario: Scenario, seed: int) -> None:
+    """Refuse a place that holds anything but an earlier run of the same scenario and seed."""
+    if folder.is_dir() and not any(folder.iterdir()):
+        return
+    if folder.is_dir() and _is_run_of(folder, scenario.digest, seed):
+        return
+    if folder.exists():
+        raise RecordError(f"{folder}: exists and is no run of this scenario and seed; give another --out")
+
+
+def _is_run_of(folder: Path, digest: str, seed: int) -> bool:
+    if not all((folder / name).is_file() for name in FILES):
+        return False
+    provenance = _read_json(folder / "provenance.json")
+    return (provenance.get("scenario_digest"), provenance.get("seed")) == (digest, seed)
+
+
+def write_run(
+    folder: str | Path,
+    *,
+    scenario: Scenario,
+    seed: int,
+    summary: Mapping[str, object],
+    frames: Mapping[str, pd.DataFrame],
+    wall_seconds: float,
+    tape_sha256: str,
+    settings: Mapping[str, object] | None = None,
+) -> Path:
+    """Write a run folder, whole or not at all.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Its place; free, empty or an earlier run of the same scenario and seed.
+    scenario : Scenario
+    seed : int
+    summary : mapping
+        The day in numbers; NaN becomes null.
+    frames : mapping
+        A DataFrame for each of FRAMES.
+    wall_seconds : float
+        How long the run took.
+    tape_sha256 : str
+        See `tape_sha256`.
+    settings : mapping, optional
+        Overrides that made the scenario differ from its file, for the record.
+    """
+    folder = Path(folder)
+    check_place(folder, scenario, seed)
+    if missing := [name for name in FRAMES if name not in frames]:
+        raise RecordError(f"{folder}: the table {missing[0]!r} is missing")
+    about = {"tape_sha256": tape_sha256, "wall_seconds": round(wall_seconds, 3)}
+    with _aside(folder) as draft:
+        (draft / "scenario.toml").write_text(scenario.to_toml(), encoding="utf-8")
+        _write_json(draft / "summary.json", {**summary, **about})
+        _write_json(draft / "provenance.json", _provenance(scenario, seed, settings or {}) | about)
+        for name in FRAMES:
+            frames[name].to_parquet(draft / f"{name}.parquet", index=False)
+    return folder
+
+
+@contextmanager
+def _aside(folder: Path) -> Iterator[Path]:
+    """A hidden folder that takes the place of `folder` if all goes well, and vanishes if not."""
+    draft, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("new", "old"))
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _provenance(scenario: Scenario, seed: int, settings: Mapping[str, object]) -> dict[str, object]:
+    return {
+        "scenario": str(scenario.path) if scenario.path else None,
+        "scenario_digest": scenario.digest,
+        "seed": seed,
+        "settings": dict(settings),
+        "commit": _commit(),
+        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _commit() -> str | None:
+    """The checkout's commit, with a "+" if files were edited since; None outside a repository."""
+    git = ["git", "-C", str(CHECKOUT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+        edited = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"{head}+" if edited.stdout.strip() else head
+
+
+def _write_json(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """The value as JSON can hold it: numpy's scalars and arrays as Python's, NaN as null, dates as text."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int | str | None) else str(value)
+
+
+# Reading
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read a run folder; its tables are read when asked for."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        runs = [run.name for run in folder.parent.iterdir()] if folder.parent.is_dir() else []
+        raise RecordError(f"{folder}: no such folder{did_you_mean(folder.name, runs)}")
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise RecordError(f"{folder}: no run folder, {name} is missing")
+    provenance, summary = _read_json(folder / "provenance.json"), _read_json(folder / "summary.json")
+    scenario = load(folder / "scenario.toml")
+    if (digest := provenance.get("scenario_digest")) != scenario.digest:
+        raise ScenarioError(
+            f"{folder / 'scenario.toml'}: not the scenario of this run; its digest is {scenario.digest[:12]}, "
+            f"recorded was {str(digest)[:12]}"
+        )
+    for key, kind in (("seed", int), ("tape_sha256", str)):
+        if not isinstance(provenance.get(key), kind):
+            raise RecordError(f"{folder / 'provenance.json'}: {key}: missing")
+    return Run(folder, scenario, provenance, summary)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, dict):
+        raise RecordError(f"{path}: not a JSON object")
+    return content
+
+
+# Beside the real day
+
+
+def comparison(run: Run) -> list[tuple[str, str, str, str]]:
+    """Rows (key, simulated, real, unit) of the single values in the summary; "" where the real one is unknown."""
+    return [
+        (key, _shown(value), _shown(run.scenario.real.get(key)), unit_of(key))
+        for key, value in run.summary.items()
+        if not isinstance(value, dict | list)
+    ]
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.2f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
