@@ -6,24 +6,40 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sim.kernel import world
+from sim.kernel.auction import uncross
+from sim.kernel.book import clear, room
+from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.ladder import key_of, level_at, next_key
+from sim.kernel.programs import stock
 from sim.kernel.replay import M_OWNER, replay
+from sim.kernel.run import add_program, deliver, end_program, pulse, put, run, set_off, world_room
 from sim.kernel.state import (
+    ASK,
     ASKS,
+    AUCTION,
     BEST,
+    BID,
     BIDS,
+    CASH,
     EVENTS,
     HEAD,
     ID,
     LANES,
+    LAST,
     LIVE,
+    LOGGING,
+    MID2,
     NEXT,
     NO_KEY,
     ORDER_TOP,
+    OWNER,
     PAGE,
     PAGE_TOP,
+    POSITION,
     QTY,
     QUOTES,
+    ROW,
     STOPS,
     STP,
     T_MAKER_ID,
@@ -32,8 +48,38 @@ from sim.kernel.state import (
     T_TAKER_ID,
     TRADE_TAPE,
     TRADES,
+    VOLUME,
     Books,
     new_books,
+)
+from sim.kernel.world import (
+    BUCKET_BITS,
+    CURSOR,
+    DUE,
+    FREE_NODE,
+    FREE_PENDING,
+    FREE_PROGRAM,
+    NODE_TOP,
+    NONE,
+    NOW,
+    ON_PENDING,
+    P_ID,
+    P_KIND,
+    P_LEFT,
+    P_ORDER,
+    P_OWNER,
+    P_ROW,
+    P_SLOTS,
+    PENDING_TOP,
+    PROGRAM_TOP,
+    S_CLOSE,
+    S_LAST_MID2,
+    S_OPEN,
+    SEEN_AT,
+    SEEN_POSITION,
+    X_NEXT,
+    World,
+    new_world,
 )
 
 
@@ -70,6 +116,202 @@ def _lane(b: Books, lane: int) -> Iterator[tuple[int, int, int, int]]:
             yield lane % LANES, int(key_of(lane, key)), int(b.orders[row, ID]), int(b.orders[row, QTY])
             row = int(b.orders[row, NEXT])
         key = int(next_key(b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
+
+
+class Market:
+    """The running market: books, clock, standing programs and ledger.
+
+    Owners are dense integers from 1 (0 is nobody), prices ticks, times nanoseconds. The kernel hands control back
+    when an alarm rings; who is behind the alarm is the model's business.
+    """
+
+    def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
+        self.b = new_books(n_books, n_owners)
+        self.w = new_world(n_books, ladders=ladders)
+        self.b.books[:, STP] = STP_CANCEL_OLDEST
+        self.b.counts[LOGGING] = log_events
+        self._ladders = 0
+
+    @property
+    def now(self) -> int:
+        """The time, in nanoseconds."""
+        return int(self.w.clock[NOW])
+
+    def mid2(self, book: int = 0) -> int:
+        """Best bid plus best ask (half ticks), the last one known where a side is empty."""
+        return int(self.b.books[book, MID2])
+
+    def best(self, side: int, book: int = 0) -> tuple[int, int]:
+        """Best price of a side (ticks) and the contracts there; (0, 0) where it is empty."""
+        key = int(self.b.books[book, BEST + side])
+        if key == NO_KEY:
+            return 0, 0
+        lane = book * LANES + side
+        return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])
+
+    def position(self, owner: int, book: int = 0) -> int:
+        """Contracts held."""
+        return int(self.b.owners[owner, book, POSITION])
+
+    def count(self, entry: int) -> int:
+        """An entry of the kernel's counts (`sim.kernel.state`)."""
+        return int(self.b.counts[entry])
+
+    def start_session(self, now: int, opens: int, closes: int, mid2: int) -> None:
+        """Begin a session with empty books: the clock jumps, timers and programs of the last one are gone."""
+        clear(self.b)
+        clock, stats = self.w.clock, self.w.stats
+        self.w.wheel[:] = 0
+        self.w.programs[:, P_KIND] = NONE
+        self.w.programs[:, P_ID] += 1
+        clock[[NOW, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now >> BUCKET_BITS, 0, 0, 1
+        clock[[FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP]] = 0, 1, 0, 1
+        self.b.books[:, [BID, ASK, LAST]] = 0
+        self.b.books[:, MID2] = mid2
+        self.b.books[:, AUCTION] = 1
+        self._ladders = 0
+        stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
+
+    def set_flow(self, book: int, **columns: float) -> None:
+        """Set columns of `stats` by name, such as `S_FEEDBACK=0.35`."""
+        for name, value in columns.items():
+            self.w.stats[book, getattr(world, name)] = value
+
+    def open_auction(self, book: int = 0) -> int:
+        """End the call auction of a book; contracts traded. The market's pulse starts with the first one."""
+        self._make_room()
+        volume = int(uncross(self.b, self.now, book))
+        bid, ask = self.best(BIDS, book)[0], self.best(ASKS, book)[0]
+        self.w.stats[book, S_LAST_MID2] = bid + ask if bid and ask else self.mid2(book)
+        return volume
+
+    def start_pulse(self, book: int = 0) -> None:
+        """Start the once-a-second upkeep of a book's statistics."""
+        self._make_room()
+        pulse(self.b, self.w, book)
+
+    def advance(self, until: int) -> int:
+        """Run to a time; TIME, or earlier PRICE or FILL where an alarm rang."""
+        code = run(self.b, self.w, until)
+        while code == FULL:
+            self._make_room()
+            code = run(self.b, self.w, until)
+        return int(code)
+
+    def send(
+        self,
+        owner: int,
+        op: int,
+        *,
+        side: int = 0,
+        price: int = 0,
+        size: int = 0,
+        stop: int = 0,
+        row: int = 0,
+        decision: int = 0,
+        cause: int = 0,
+        book: int = 0,
+        latency_ns: int = 0,
+    ) -> tuple[int, int, int]:
+        """Send one message; (code, row, id) of what rests of it. With a latency it is on its way: (OK, 0, 0)."""
+        self._make_room()
+        m = self._write(op, book, side, price, size, stop, row, owner, decision, cause)
+        if latency_ns > 0:
+            put(self.w, self.now + latency_ns, ON_PENDING, m, 0)
+            return 0, 0, 0
+        code = int(deliver(self.b, self.w, m))
+        rests = int(self.b.counts[ROW]) if op <= OP_STOPLIMIT and code == 0 else 0
+        return code, rests, int(self.b.orders[rests, ID]) if rests else 0
+
+    def _write(self, *message: int) -> int:
+        clock, pending = self.w.clock, self.w.pending
+        m = int(clock[FREE_PENDING])
+        if m:
+            clock[FREE_PENDING] = pending[m, X_NEXT]
+        else:
+            m = int(clock[PENDING_TOP])
+            clock[PENDING_TOP] += 1
+        pending[m, : len(message)] = message
+        return m
+
+    def start_program(
+        self, columns: dict[int, int], params: dict[int, float], *, ladder: bool = False
+    ) -> tuple[int, int]:
+        """Start a standing program from the columns of `sim.kernel.world`; its handle."""
+        self._make_room()
+        p = int(add_program(self.w))
+        programs, row = self.w.programs, self.w.params
+        ident = programs[p, P_ID]
+        programs[p] = 0
+        row[p] = 0.0
+        programs[p, P_ID] = ident
+        programs[p, list(columns)] = list(columns.values())
+        row[p, list(params)] = list(params.values())
+        if ladder:
+            self._ladders += 1
+            programs[p, P_SLOTS] = self._ladders
+            self.w.slots[self._ladders] = 0
+            row[p, SEEN_AT], row[p, SEEN_POSITION] = self.now, self.position(int(programs[p, P_OWNER]))
+        set_off(self.w, p)
+        return p, int(ident)
+
+    def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
+        """Fill a book before its opening auction with what a latent program would have left in it."""
+        while count > 0:
+            self._make_room()
+            count -= int(stock(self.b, self.w, program[0], reference, count, hollow))
+
+    def alive(self, program: tuple[int, int]) -> bool:
+        """Whether a program has not ended."""
+        return int(self.w.programs[program[0], P_ID]) == program[1]
+
+    def left(self, program: tuple[int, int]) -> int:
+        """Contracts that a schedule still has to trade; 0 where it has ended."""
+        return int(self.w.programs[program[0], P_LEFT]) if self.alive(program) else 0
+
+    def stop_program(self, program: tuple[int, int]) -> None:
+        """End a program, with the resting orders it has."""
+        if not self.alive(program):
+            return
+        for row, order in self._orders_of(program[0]):
+            if row and self.b.orders[row, ID] == order:
+                self.send(int(self.b.orders[row, OWNER]), OP_CANCEL, row=row)
+        end_program(self.w, program[0])
+
+    def _orders_of(self, p: int) -> list[tuple[int, int]]:
+        row = self.w.programs[p]
+        slots = self.w.slots[row[P_SLOTS]].reshape(-1, 2) if row[P_SLOTS] else np.zeros((0, 2), np.int64)
+        return [(int(row[P_ROW]), int(row[P_ORDER])), *((int(a), int(b)) for a, b in slots)]
+
+    def set_alarms(self, below: int, above: int, book: int = 0) -> None:
+        """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
+        self.w.alarms[book] = below, above
+
+    def tape(self, kind: int, entry: int) -> np.ndarray:
+        """View of a tape's rows so far: (TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES) or (EVENT_TAPE, EVENTS)."""
+        return self.b.tape[kind, : self.b.counts[entry]]
+
+    def check(self) -> None:
+        """Raise AssertionError unless positions and cash of all owners sum to zero in every book."""
+        sums = self.b.owners[:, :, [POSITION, CASH]].sum(axis=0)
+        if sums.any():
+            raise AssertionError(f"the ledger does not add up: {sums.tolist()}")
+
+    def _make_room(self) -> None:
+        if not room(self.b):
+            self.b = grown(self.b)
+        if not world_room(self.w):
+            self.w = _grown_world(self.w)
+
+
+def _grown_world(w: World) -> World:
+    clock = w.clock
+    return w._replace(
+        nodes=_longer(w.nodes, 0, int(clock[NODE_TOP]) + 64),
+        programs=_longer(w.programs, 0, int(clock[PROGRAM_TOP]) + 64),
+        params=_longer(w.params, 0, int(clock[PROGRAM_TOP]) + 64),
+        pending=_longer(w.pending, 0, int(clock[PENDING_TOP]) + 64),
+    )
 
 
 def replay_array(

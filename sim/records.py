@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -27,7 +28,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.lobster import write_pair
 from sim.scenario import Scenario, ScenarioError, did_you_mean, load, unit_of
+from sim.units import DAY
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,9 +118,10 @@ def record(
     folder: Path,
     *,
     settings: Mapping[str, object] | None = None,
+    lobster: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Run:
-    """Run a scenario and write its folder; a folder that is in the way is refused before the run."""
+    """Run a scenario and write its folder, with LOBSTER files if asked; a folder in the way is refused at once."""
     check_place(folder, scenario, seed)
     start = time.perf_counter()
     model = simulate(scenario, seed, progress)
@@ -126,6 +130,7 @@ def record(
         scenario=scenario,
         seed=seed,
         settings=settings,
+        events=model.lobster_events() if lobster else None,
         summary=model.summary(),
         frames=model.frames(),
         wall_seconds=time.perf_counter() - start,
@@ -189,6 +194,7 @@ def write_run(
     wall_seconds: float,
     tape_sha256: str,
     settings: Mapping[str, object] | None = None,
+    events: Mapping[date, np.ndarray] | None = None,
 ) -> Path:
     """Write a run folder, whole or not at all.
 
@@ -208,6 +214,8 @@ def write_run(
         See `tape_sha256`.
     settings : mapping, optional
         Overrides that made the scenario differ from its file, for the record.
+    events : mapping, optional
+        Events of a day, as `sim.lobster.write_pair` takes them, to be written as LOBSTER files.
     """
     folder = Path(folder)
     check_place(folder, scenario, seed)
@@ -220,7 +228,15 @@ def write_run(
         _write_json(draft / "provenance.json", _provenance(scenario, seed, settings or {}) | about)
         for name in FRAMES:
             frames[name].to_parquet(draft / f"{name}.parquet", index=False)
+        for day, rows in (events or {}).items():
+            write_pair(draft / "lobster", _stem(scenario, day), rows)
     return folder
+
+
+def _stem(scenario: Scenario, day: date) -> str:
+    """LOBSTER's name of a day: instrument, date, first and last millisecond after midnight."""
+    start, end = scenario.session.hours_ns[scenario.session.days.index(day)]
+    return f"ES_{day}_{start % DAY // 1_000_000}_{end % DAY // 1_000_000}"
 
 
 @contextmanager

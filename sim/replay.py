@@ -129,8 +129,8 @@ def _parsed(line: bytes, place: str) -> Any:
         raise ValueError(f"{place}: not JSON: {error}") from None
 
 
-type _Field = tuple[str, int, Callable[[Any], int]]
-"""Name of a field, its column in a row of the kernel, and what makes an integer of it."""
+type _Field = tuple[str, int, Callable[[str, Any], int]]
+"""Name of a field, its column in a row of the kernel, and what makes an integer of its name and value."""
 
 
 class _Encoder:
@@ -172,7 +172,7 @@ class _Encoder:
         row = [op, -1, UNKNOWN_SIDE, 0, 0, NOBODY, 0, 0]
         for name, column, encode in fields:
             if name in message:
-                row[column] = _encoded(name, message[name], encode)
+                row[column] = encode(name, message[name])
             elif name != "owner":
                 raise ValueError(f"{name} is missing")
         return row
@@ -185,49 +185,42 @@ class _Encoder:
             raise ValueError(f"unknown op {op!r}" if "op" in message else "op is missing")
         return self.operations[op]
 
-    def id(self, value: Any) -> int:
-        return self.ids.setdefault(_name(value), len(self.ids))
+    def id(self, field: str, value: Any) -> int:
+        return self.ids.setdefault(_name(field, value), len(self.ids))
 
-    def owner(self, value: Any) -> int:
-        return self.owners.setdefault(_name(value), len(self.owners))
-
-
-def _encoded(name: str, value: Any, encode: Callable[[Any], int]) -> int:
-    try:
-        return encode(value)
-    except ValueError as error:
-        raise ValueError(f"{name} {error}") from None
+    def owner(self, field: str, value: Any) -> int:
+        return self.owners.setdefault(_name(field, value), len(self.owners))
 
 
-def _integer(value: Any) -> int:
+def _integer(field: str, value: Any) -> int:
     if type(value) is int:
         return value
-    # True is an Integral too, and numpy's integers are: recorded messages may hold either.
+    # True is an Integral too, and so are numpy's integers, which recorded messages may hold.
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise ValueError(f"must be an integer, not {value!r}")
+        raise ValueError(f"{field} must be an integer, not {value!r}")
     return int(value)
 
 
-def _name(value: Any) -> int:
-    name = _integer(value)
+def _name(field: str, value: Any) -> int:
+    name = _integer(field, value)
     if not -INT64 <= name < INT64:
-        raise ValueError(f"{name} is no 64-bit integer")
+        raise ValueError(f"{field} {name} is no 64-bit integer")
     return name
 
 
-def _size(value: Any) -> int:
+def _size(field: str, value: Any) -> int:
     """Price or size of an order; 0, which the book refuses, if it is out of range."""
-    size = _integer(value)
+    size = _integer(field, value)
     return size if 0 < size <= LARGEST else 0
 
 
-def _bound(value: Any) -> int:
-    return min(max(_integer(value), -INT64), INT64 - 1)
+def _bound(field: str, value: Any) -> int:
+    return min(max(_integer(field, value), -INT64), INT64 - 1)
 
 
-def _side(value: Any) -> int:
+def _side(field: str, value: Any) -> int:
     if not isinstance(value, str):
-        raise ValueError(f"must be a string, not {value!r}")
+        raise ValueError(f"{field} must be a string, not {value!r}")
     return SIDES.get(value, UNKNOWN_SIDE)
 
 

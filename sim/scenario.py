@@ -23,7 +23,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
 
@@ -41,15 +41,14 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-try:
-    from sim.surface import SurfaceParams
-except ModuleNotFoundError:
-    class SurfaceParams(BaseModel):
-        model_config = ConfigDict(extra="forbid", frozen=True)
-        background_vol: float = Field(0.17, gt=0)
+import agents
+from sim.clock import is_trading_day
+from sim.options import Contract, OptionBook
+from sim.surface import SurfaceParams
 from sim.units import clock_ns, moment_ns
 
 INT64 = 2**63
+LONGEST_OPTION_DAYS = 3600
 UNITS = {
     "musd": "$M",
     "usd": "$",
@@ -105,10 +104,14 @@ Percent = Annotated[float, Field(gt=0, lt=100)]
 class Session(Table):
     """When the market trades, and from where it starts."""
 
-    days: tuple[date, ...] = Field(min_length=1, max_length=366, description="the trading days, in order")
+    days: tuple[Annotated[date, Field(ge=date(1990, 1, 1), le=date(2100, 1, 1))], ...] = Field(
+        min_length=1, max_length=366, description="the trading days, in order"
+    )
     open: Clock = Field("09:30", description="exchange time")
     close: Clock = Field("16:00", description="exchange time")
-    end: Clock = Field(default_factory=lambda data: data.get("close", "16:00"), description="the last day's last moment")
+    end: Clock = Field(
+        default_factory=lambda data: data.get("close", "16:00"), description="the last day's last moment"
+    )
     prior_close_points: float = Field(gt=0, le=1e6, description="the close before the first day")
     value_points: float = Field(
         default_factory=lambda data: data.get("prior_close_points", 1.0),
@@ -123,6 +126,9 @@ class Session(Table):
     def _in_order(cls, days: tuple[date, ...]) -> tuple[date, ...]:
         if list(days) != sorted(set(days)):
             raise ValueError("the days must be in order, each once")
+        for day in days:
+            if not is_trading_day(day):
+                raise ValueError(f"{day}, a {day:%A}, is no trading day")
         return days
 
     @model_validator(mode="after")
@@ -150,10 +156,10 @@ class MarketRules(Table):
     """The rules of the exchange."""
 
     halts_pct: tuple[Percent, ...] = Field(
-        (7.0, 13.0, 20.0), description="falls from the prior close that halt trading; the last one ends the day"
+        default=(7.0, 13.0, 20.0), description="falls from the prior close that halt trading; the last one ends the day"
     )
-    halt_minutes: float = Field(15.0, gt=0, le=1440, description="length of a halt")
-    band_pct: float = Field(30.0, gt=0, lt=100, description="prices farther from the prior close are refused")
+    halt_minutes: float = Field(default=15.0, gt=0, le=1440, description="length of a halt")
+    band_pct: float = Field(default=30.0, gt=0, lt=100, description="prices farther from the prior close are refused")
 
     @model_validator(mode="after")
     def _halts_rise(self) -> Self:
@@ -164,11 +170,22 @@ class MarketRules(Table):
         return self
 
 
+type Position = tuple[
+    date, Annotated[float, Field(gt=0, le=1e6)], Literal["put", "call"], Annotated[int, Field(ge=-(10**9), le=10**9)]
+]
+"""Expiry, strike in index points, right, contracts the dealers own (+) or have sold (-)."""
+
+
 class OptionMarket(Table):
     """The options that are open when the scenario starts."""
 
-    book: str = Field(description="CSV file, relative to the scenario; once loaded, its text")
+    book: tuple[Position, ...] = Field(description="CSV file, relative to the scenario, or its positions")
     scale: float = Field(1.0, ge=0, le=1000, description="factor on the contracts of the book")
+
+    def positions(self) -> OptionBook:
+        """The dealers' book, scaled."""
+        holdings = [(Contract(expiry, strike, right == "call"), size) for expiry, strike, right, size in self.book]
+        return OptionBook.of(holdings).scaled(self.scale)
 
 
 class NewsItem(Table):
@@ -207,6 +224,14 @@ class Tables(Table):
     real: dict[str, JsonValue] = Field({}, description="the real day's numbers, under the keys of a run's summary")
 
     @model_validator(mode="after")
+    def _options_alive(self) -> Self:
+        first = self.session.first_day
+        for expiry, *_ in self.options.book if self.options else ():
+            if not first <= expiry < first + timedelta(days=LONGEST_OPTION_DAYS):
+                raise ValueError(f"options.book: the expiry {expiry} is not in the ten years from {first}")
+        return self
+
+    @model_validator(mode="after")
     def _news_in_place(self) -> Self:
         names = [item.name for item in self.news]
         for item in self.news:
@@ -243,7 +268,7 @@ class Scenario(Tables):
     Attributes
     ----------
     title, depth_musd, session, market, options, surface, news, real
-        The tables of the file. `options` is None in a market without options; `options.book` is CSV text.
+        The tables of the file. `options` is None in a market without options.
     crowds : tuple of Crowd
         The [agents.NAME] tables, in the file's order.
     path : Path or None
@@ -271,7 +296,7 @@ class Scenario(Tables):
         content = self.model_dump(mode="json", exclude_none=True, exclude={"crowds", "path", "source"})
         content["agents"] = {crowd.name: _crowd_content(crowd) for crowd in self.crowds}
         if self.options:
-            content["options"]["book"] = tomlkit.string(self.options.book, multiline=True)
+            content["options"]["book"] = tomlkit.item(content["options"]["book"]).multiline(True)
         return tomlkit.dumps(content)
 
 
@@ -309,13 +334,13 @@ def load(
     label = str(path or "scenario text")
     overrides = overrides or {}
     try:
-        text = str(source) if path is None else read_text(path)
+        text = str(source) if path is None else _read(path)
         return _build(text, path, overrides, without)
     except RecursionError:
         raise ScenarioError(f"{label}: nested too deeply") from None
     except ScenarioError as error:
         culprits = [f" with {key}={value!r}" for key, value in overrides.items() if str(error).startswith(f"{key}:")]
-        raise ScenarioError(f"{label}{''.join(culprits)}: {error}") from None
+        raise ScenarioError(f"{label}{''.join(culprits)}: {one_line(str(error))}") from None
 
 
 def _build(text: str, path: Path | None, overrides: Mapping[str, object], without: Iterable[str]) -> Scenario:
@@ -324,11 +349,11 @@ def _build(text: str, path: Path | None, overrides: Mapping[str, object], withou
         _override(data, key, value)
     _check_values(data, "")
     _read_book(data, path.parent if path else Path())
-    agents = data.pop("agents", {})
-    if not isinstance(agents, dict):
+    crowd_tables = data.pop("agents", {})
+    if not isinstance(crowd_tables, dict):
         raise ScenarioError("agents: write one table [agents.NAME] for each crowd")
     tables = validate(Tables, data)
-    crowds = tuple(_crowd(name, table) for name, table in agents.items())
+    crowds = tuple(_crowd(name, table) for name, table in crowd_tables.items())
     return Scenario.model_construct(**dict(tables), crowds=_leave_out(crowds, without), path=path, source=text)
 
 
@@ -339,29 +364,42 @@ def _parse(text: str) -> dict[str, Any]:
         raise ScenarioError(f"not TOML: {error}") from None
 
 
-def read_text(path: Path) -> str:
-    """Text of a file; a missing one is a ScenarioError that names the nearest in its folder."""
+def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if not path.parent.is_dir():
-            raise ScenarioError(f"no folder {str(path.parent)!r}") from None
-        files = [file.name for file in path.parent.iterdir() if file.suffix == path.suffix or not path.suffix]
-        raise ScenarioError(f"no such file{did_you_mean(path.name, files)}") from None
+        return _existing(path).read_text(encoding="utf-8")
     except UnicodeDecodeError:
         raise ScenarioError("not a text file in UTF-8") from None
-    except (OSError, ValueError) as error:
-        raise ScenarioError(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    except OSError as error:
+        raise ScenarioError(f"cannot be read: {error.strerror}") from None
+
+
+def _existing(path: Path) -> Path:
+    """The path; if nothing is there, a ScenarioError with the nearest name of its folder."""
+    if path.exists():
+        return path
+    if not path.parent.is_dir():
+        raise ScenarioError(f"there is no folder {str(path.parent)!r}")
+    files = [file.name for file in path.parent.iterdir() if file.suffix == (path.suffix or ".toml")]
+    raise ScenarioError(f"there is no file {path.name!r} in {str(path.parent)!r}{did_you_mean(path.name, files)}")
 
 
 def _read_book(data: dict[str, Any], folder: Path) -> None:
+    """Put the positions of a book in the place of its file name."""
     options = data.get("options")
-    book = options.get("book") if isinstance(options, dict) else None
-    if isinstance(book, str) and "\n" not in book:
-        try:
-            options["book"] = read_text(folder / book)
-        except ScenarioError as error:
-            raise ScenarioError(f"options.book: {book!r}: {error}") from None
+    name = options.get("book") if isinstance(options, dict) else None
+    if not isinstance(name, str):
+        return
+    try:
+        book = OptionBook.from_csv(_existing(folder / name))
+    except OSError as error:
+        raise ScenarioError(f"options.book: {folder / name}: {error.strerror}") from None
+    except (ValueError, OverflowError) as error:
+        raise ScenarioError(f"options.book: {error}") from None
+    columns = (book.expiry.tolist(), book.strike.tolist(), book.is_call.tolist(), book.contracts.tolist())
+    data["options"]["book"] = [
+        [expiry, strike, "call" if is_call else "put", contracts]
+        for expiry, strike, is_call, contracts in zip(*columns, strict=True)
+    ]
 
 
 def _check_values(value: object, key: str) -> None:
@@ -373,6 +411,8 @@ def _check_values(value: object, key: str) -> None:
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
             _check_values(inner, f"{key}.{index}")
+    elif value is None:
+        raise ScenarioError(f"{key}: None cannot be written in a scenario; leave the key out")
     elif isinstance(value, float) and not math.isfinite(value):
         raise ScenarioError(f"{key}: {value} is not a finite number")
     elif isinstance(value, int) and not -INT64 <= value < INT64:
@@ -481,14 +521,9 @@ def _import(module_name: str, key: str) -> object:
     try:
         return importlib.import_module(module_name)
     except Exception as error:
-        package = module_name.partition(".")[0]
-        hint = did_you_mean(module_name, _modules_of("agents" if isinstance(error, ModuleNotFoundError) else package))
-        raise ScenarioError(f"{key}: cannot import {module_name!r}: {one_line(str(error))}{hint}") from None
-
-
-def _modules_of(package: str) -> list[str]:
-    paths = getattr(importlib.import_module(package), "__path__", [])
-    return [f"{package}.{module.name}" for module in pkgutil.iter_modules(paths)]
+        ours = [f"agents.{module.name}" for module in pkgutil.iter_modules(agents.__path__)]
+        hint = did_you_mean(module_name, ours) if isinstance(error, ModuleNotFoundError) else ""
+        raise ScenarioError(f"{key}: cannot import {module_name!r}: {error}{hint}") from None
 
 
 # Validation and its messages
@@ -530,7 +565,7 @@ def _message(model: type[BaseModel], mistake: Any, data: object, key: str, also:
         return f"{where}: unknown key{did_you_mean(str(last), [*known, *([] if path else also)])}"
     if mistake["type"] == "missing":
         return f"{where}: missing{_allowed(last, field)}"
-    text = one_line(mistake["msg"].removeprefix("Value error, "))
+    text = mistake["msg"].removeprefix("Value error, ").replace("an object", "a table")
     if mistake["type"] == "value_error":
         return f"{where}: {text}" if where else text
     got = shorten(mistake["input"])
@@ -541,7 +576,10 @@ def _message(model: type[BaseModel], mistake: Any, data: object, key: str, also:
 def _names(location: Iterable[str | int], data: Any) -> Iterator[str]:
     """Parts of a dotted key, with the name of a news item instead of its number."""
     for part in location:
-        data = data[part] if isinstance(part, int) else data.get(part) if isinstance(data, dict) else None
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            data = {}
         yield _name_of(data, part) if isinstance(part, int) else part
 
 
@@ -573,8 +611,8 @@ def range_text(field: FieldInfo, name: str = "x") -> str:
     if choices:
         return " | ".join(map(str, choices))
     bounds = dict(_bounds(field))
-    low = f"{bounds['gt']:g} < " if "gt" in bounds else f"{bounds['ge']:g} <= " if "ge" in bounds else ""
-    high = f" < {bounds['lt']:g}" if "lt" in bounds else f" <= {bounds['le']:g}" if "le" in bounds else ""
+    low = f"{bounds['gt']:.12g} < " if "gt" in bounds else f"{bounds['ge']:.12g} <= " if "ge" in bounds else ""
+    high = f" < {bounds['lt']:.12g}" if "lt" in bounds else f" <= {bounds['le']:.12g}" if "le" in bounds else ""
     return f"{low}{name}{high}" if low or high else ""
 
 
@@ -598,7 +636,7 @@ def _bounds(field: FieldInfo) -> Iterator[tuple[str, float]]:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A "; did you mean 'x'?" for the nearest known word, or nothing."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -657,8 +695,9 @@ def _rows(table: BaseModel, prefix: str, comments: Mapping[str, str]) -> Iterato
 
 
 def _value_text(value: object) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    return f"{text.count(chr(10))} lines" if "\n" in text else text
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value)) if len(value) < 10 else f"{len(value)} values"
+    return str(value)
 
 
 def _unit(name: str, field: FieldInfo) -> str:

@@ -175,8 +175,14 @@ def take_off(b, row, size):
 
 @inline
 def trade(b, now, book, row, side, size, order, owner, decision, cause):
-    """Put a trade of a resting order with an incoming one on the tape and in the ledger."""
+    """Trade a resting order with an incoming one at the price of the resting one."""
     price = key_of(b.orders[row, LANE], b.orders[row, KEY])
+    trade_at(b, now, book, row, price, side, size, order, owner, decision, cause)
+
+
+@inline
+def trade_at(b, now, book, row, price, side, size, order, owner, decision, cause):
+    """Put a trade on the tape and in the ledger."""
     maker = b.orders[row, OWNER]
     n = b.counts[TRADES]
     b.counts[TRADES] = n + 1
@@ -507,3 +513,11 @@ def execute(b, now, row, qty):
     take_off(b, row, size)
     conclude(b, now, lane >> 2, 0, 0, 0)
     return OK if first else NOT_FIRST
+
+
+@kernel
+def clear(b):
+    """Take every order and stop out of the market, at the end of a session. O(rows)."""
+    for row in range(1, b.counts[ORDER_TOP]):
+        if b.orders[row, QTY] > 0:
+            drop(b, row)

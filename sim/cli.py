@@ -1,0 +1,220 @@
+"""The command `thinbook`: what is typed, taken to the module that does it.
+
+Modules are imported inside the commands, so that `thinbook --help` does not wait for the compiler.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from sim.records import Run
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="An agent-based simulator of market cascades in one thin limit order book.",
+)
+out = Console(markup=False, highlight=False)
+err = Console(markup=False, highlight=False, stderr=True)
+COMPILING_SECONDS = 4.0
+"""A first bar that takes longer than this is waiting for the compiler."""
+
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file, such as configs/nov20.toml.")]
+
+
+class InputError(ValueError):
+    """Input that a command cannot use; its text is one line for the user."""
+
+
+class Format(StrEnum):
+    """Formats of a message file."""
+
+    JSONL = "jsonl"
+    LOBSTER = "lobster"
+
+
+class SelfTrade(StrEnum):
+    """Modes of self-trade prevention."""
+
+    NONE = "none"
+    CANCEL_NEWEST = "cancel_newest"
+    CANCEL_OLDEST = "cancel_oldest"
+    CANCEL_BOTH = "cancel_both"
+    DECREMENT = "decrement"
+
+
+@app.command()
+def run(
+    scenario: ScenarioFile,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Key of all randomness.")] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, such as session.end=10:00.")
+    ] = None,
+    without: Annotated[str, typer.Option(metavar="GROUP,...", help="Groups of agents to leave out.")] = "",
+    folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder.")] = None,
+    lobster: Annotated[bool, typer.Option("--lobster", help="Write the messages as LOBSTER files too.")] = False,
+) -> None:
+    """Simulate a scenario and write its run folder."""
+    from sim.records import default_folder, record
+    from sim.scenario import load, parse_setting
+
+    overrides = dict(map(parse_setting, settings or []))
+    loaded = load(scenario, overrides, [group.strip() for group in without.split(",") if group.strip()])
+    with _progress(loaded.title) as progress:
+        done = record(
+            loaded,
+            seed,
+            folder or default_folder(loaded, seed),
+            settings={**overrides, **({"without": without} if without else {})},
+            lobster=lobster,
+            progress=progress,
+        )
+    out.print(_day_table(done))
+    out.print(str(done.folder), soft_wrap=True)
+
+
+@app.command()
+def describe(scenario: ScenarioFile) -> None:
+    """List a scenario's numbers with their units, ranges and sources."""
+    from sim.scenario import Row, load
+    from sim.scenario import describe as rows
+
+    loaded = load(scenario)
+    table = Table(title=loaded.title, box=SIMPLE)
+    for column in Row._fields:
+        table.add_column(column, no_wrap=column == "key", overflow="fold")
+    for row in rows(loaded):
+        table.add_row(*row)
+    out.print(table)
+
+
+@app.command()
+def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]) -> None:
+    """Run a folder's scenario and seed again and compare the tapes, to the byte."""
+    from sim import records
+
+    with _progress(f"again: {run}") as progress:
+        verification = records.verify(run, progress)
+    if not verification.same:
+        err.print(
+            f"thinbook: {run}: differs: recorded {verification.recorded}, now {verification.computed}", soft_wrap=True
+        )
+        raise typer.Exit(1)
+    out.print(f"{run}: the same tape, {verification.recorded}", soft_wrap=True)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines or a LOBSTER message file.")],
+    form: Annotated[Format, typer.Option("--format", help="Format of the file.")] = Format.JSONL,
+    stp: Annotated[SelfTrade, typer.Option(help="Self-trade prevention, for JSON Lines.")] = SelfTrade.NONE,
+) -> None:
+    """Play a file of messages through one fresh book and print the result as JSON."""
+    from sim.lobster import replay_file
+    from sim.replay import read_messages, replay_messages
+
+    try:
+        result = replay_file(file) if form is Format.LOBSTER else replay_messages(read_messages(file), stp.value)
+    except ValueError as error:
+        raise InputError(str(error)) from None
+    print(json.dumps(vars(result)))
+
+
+@app.command()
+def bench() -> None:
+    """Measure the kernel's and a running market's speed on this machine."""
+    from sim.bench import main
+
+    main()
+
+
+@app.command()
+def serve(
+    scenario: ScenarioFile,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8765,
+    plain: Annotated[bool, typer.Option("--plain", help="Mesa's own page.")] = False,
+) -> None:
+    """Open a scenario as a page in the browser."""
+    from sim.page import serve
+
+    serve(scenario, port=port, plain=plain)
+
+
+@app.command()
+def study(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.")]) -> None:
+    """Run one of the studies of the project."""
+    from sim.study import main
+
+    main(name)
+
+
+def main() -> None:
+    """Run the command; bad input is one line on stderr and exit code 2."""
+    # As with `python -m`: a scenario may name agents of modules in the folder where the user stands.
+    sys.path.append(os.getcwd())
+    try:
+        app()
+    except ValueError as error:
+        # Our own errors say what the user can change. Any other is a mistake of ours and keeps its traceback.
+        if type(error).__module__.partition(".")[0] not in ("sim", "agents"):
+            raise
+        _refuse(str(error))
+    except OSError as error:
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _refuse(text: str) -> None:
+    print(f"thinbook: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _day_table(run: Run) -> Table:
+    """The simulated day beside the real one, if the scenario knows it."""
+    from sim.records import comparison
+
+    table = Table("", title=run.scenario.title, box=SIMPLE)
+    for column in ("simulated", "real"):
+        table.add_column(column, justify="right")
+    table.add_column("unit")
+    for row in comparison(run):
+        table.add_row(*row)
+    return table
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that shows the bars done: a moving bar on a terminal, nothing in a pipe."""
+    slow = threading.Timer(COMPILING_SECONDS, err.print, ["compiling the kernel, once"])
+    slow.daemon = True
+    slow.start()
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+        task = bar.add_task(title, total=None)
+
+        def show(done: int, total: int) -> None:
+            slow.cancel()
+            bar.update(task, completed=done, total=total)
+
+        try:
+            yield show
+        finally:
+            slow.cancel()
+
+
+if __name__ == "__main__":
+    main()

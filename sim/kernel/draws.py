@@ -1,0 +1,75 @@
+"""Keyed randomness: a draw is a function of (key, index, which), never the next number of a shared generator.
+
+The hash is splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) of a counter
+that starts at the stream's key. All arithmetic is int64 with wrap-around; the unsigned constants stand as negatives.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sim.kernel.jit import inline, kernel, silent
+
+GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
+MIX_2 = 0x94D049BB133111EB - 2**64
+DRAWS = 8
+"""Draws reserved for one index of a stream."""
+
+
+@silent
+@inline
+def mix(x):
+    """splitmix64's finaliser."""
+    x = (x ^ ((x >> 30) & 0x3FFFFFFFF)) * MIX_1
+    x = (x ^ ((x >> 27) & 0x1FFFFFFFFF)) * MIX_2
+    return x ^ ((x >> 31) & 0x1FFFFFFFF)
+
+
+@silent
+@inline
+def hashed(key, index, which):
+    return mix(key + (index * DRAWS + which + 1) * GOLDEN)
+
+
+@inline
+def uniform(key, index, which):
+    """Uniform on [0, 1), 53 bits."""
+    return ((hashed(key, index, which) >> 11) & 0x1FFFFFFFFFFFFF) * 1.1102230246251565e-16
+
+
+@inline
+def exponential(key, index, which):
+    """Exponential of mean one."""
+    return -math.log(1.0 - uniform(key, index, which))
+
+
+@inline
+def geometric(key, index, which, mean):
+    """Geometric on 1, 2, ... of the given mean."""
+    if mean <= 1.0:
+        return 1
+    return 1 + int(math.log(1.0 - uniform(key, index, which)) / math.log(1.0 - 1.0 / mean))
+
+
+@inline
+def pareto(key, index, which, low, high, alpha):
+    """Pareto of tail exponent alpha, truncated to [low, high]."""
+    a, z = low**-alpha, high**-alpha
+    return (a - uniform(key, index, which) * (a - z)) ** (-1.0 / alpha)
+
+
+@inline
+def rounded(x, u):
+    """Integer next to x >= 0, the upper one with the probability of the fraction; `u` is uniform."""
+    return int(x + u)
+
+
+@silent
+@kernel
+def hash_chain(steps):
+    """`steps` dependent splitmix64 steps: the yardstick of the benchmark."""
+    x = 1
+    for _ in range(steps):
+        x = mix(x + GOLDEN)
+    return x

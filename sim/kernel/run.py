@@ -1,0 +1,290 @@
+"""The loop of the running market: the next thing due acts, its message is carried out, alarms are looked at."""
+
+from __future__ import annotations
+
+import math
+
+from sim.kernel.book import cancel, enter, modify, room
+from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY
+from sim.kernel.jit import inline, kernel
+from sim.kernel.programs import after, best_volume, new_program, next_candidate, step, stop
+from sim.kernel.state import (
+    ASK,
+    ASKS,
+    AUCTION,
+    BID,
+    BIDS,
+    DECISION,
+    ID,
+    LANE,
+    MID2,
+    OWNER,
+    POSITION,
+    RING,
+    SEQ,
+    T_BOOK,
+    T_SIZE,
+    TRADE_TAPE,
+    TRADES,
+)
+from sim.kernel.wheel import first, release, schedule
+from sim.kernel.world import (
+    ABOVE,
+    BELOW,
+    FILL,
+    FREE_PENDING,
+    N_ID,
+    N_KIND,
+    N_REF,
+    N_TIME,
+    NODE_TOP,
+    NOW,
+    ON_EXPIRY,
+    ON_PENDING,
+    ON_PROGRAM,
+    ON_PULSE,
+    P_ID,
+    P_KIND,
+    PENDING_TOP,
+    PRICE,
+    PROGRAM_TOP,
+    S_ACTIVITY,
+    S_ACTIVITY_CAP,
+    S_CLOSE,
+    S_EWMA_A,
+    S_EWMA_B,
+    S_EWMA_C,
+    S_FEEDBACK,
+    S_FLOW_SIGMA2,
+    S_LAST_MID2,
+    S_NOTIONAL,
+    S_ONE_TICK,
+    S_OPEN,
+    S_PACE,
+    S_PULSES,
+    S_SIGMA2,
+    S_SPREAD,
+    S_TOP,
+    S_TRADES_SEEN,
+    S_TWO_SIDED,
+    S_U_BASE,
+    S_U_RISE,
+    S_VOLUME,
+    S_VOLUME_RATE,
+    SCHEDULE,
+    TIME,
+    TOUCH,
+    X_BOOK,
+    X_CAUSE,
+    X_DECISION,
+    X_NEXT,
+    X_OP,
+    X_OWNER,
+    X_PX,
+    X_QTY,
+    X_ROW,
+    X_SIDE,
+    X_STOP,
+)
+
+SECOND = 1_000_000_000
+MEMORIES = (30.0, 300.0, 3600.0)
+WEIGHTS = (0.4, 0.35, 0.25)
+"""Memories (s) and weights of the activity that excites itself: quadratic Hawkes, Blanc-Donier-Bouchaud 2017."""
+RETURN_S, WITHDRAW_S, VOLUME_S = 10, 120.0, 60.0
+"""Seconds of the returns behind all volatilities; memories of the makers' volatility and of the volume rate."""
+
+
+@inline
+def world_room(w):
+    return (
+        w.clock[NODE_TOP] + 4 <= w.nodes.shape[0]
+        and w.clock[PROGRAM_TOP] + 4 <= w.programs.shape[0]
+        and w.clock[PENDING_TOP] + 4 <= w.pending.shape[0]
+    )
+
+
+@inline
+def elapse(b, w, time):
+    """Bring the clock forward; the books' time integrals take up what stood since."""
+    gone = time - w.clock[NOW]
+    w.clock[NOW] = time
+    for book in range(b.books.shape[0]):
+        bid, ask = b.books[book, BID], b.books[book, ASK]
+        if gone > 0 and bid != 0 and ask != 0 and b.books[book, AUCTION] == 0:
+            there = best_volume(b, book, BIDS) + best_volume(b, book, ASKS)
+            w.stats[book, S_TOP] += gone * 0.5 * there
+            w.stats[book, S_NOTIONAL] += gone * 0.25 * there * (bid + ask)
+            w.stats[book, S_SPREAD] += gone * (ask - bid)
+            w.stats[book, S_ONE_TICK] += gone if ask - bid == 1 else 0
+            w.stats[book, S_TWO_SIDED] += gone
+
+
+@inline
+def remember(w, book, column, squared, memory):
+    w.stats[book, column] += (squared - w.stats[book, column]) * (1.0 - math.exp(-RETURN_S / memory))
+
+
+@kernel
+def pulse(b, w, book):
+    """Once a second: volume rate; every ten seconds: volatilities, activity and the pace of the flow."""
+    s = w.stats
+    volume = 0.0
+    while s[book, S_TRADES_SEEN] < b.counts[TRADES]:
+        n = int(s[book, S_TRADES_SEEN])
+        volume += b.tape[TRADE_TAPE, n, T_SIZE] if b.tape[TRADE_TAPE, n, T_BOOK] == book else 0
+        s[book, S_TRADES_SEEN] += 1
+    s[book, S_VOLUME] += volume
+    s[book, S_VOLUME_RATE] += (volume - s[book, S_VOLUME_RATE]) / VOLUME_S
+    s[book, S_PULSES] += 1
+    if int(s[book, S_PULSES]) % RETURN_S == 0:
+        move = 0.5 * (b.books[book, MID2] - s[book, S_LAST_MID2])
+        s[book, S_LAST_MID2] = b.books[book, MID2]
+        squared = move * move * (60.0 / RETURN_S)
+        remember(w, book, S_EWMA_A, squared, MEMORIES[0])
+        remember(w, book, S_EWMA_B, squared, MEMORIES[1])
+        remember(w, book, S_EWMA_C, squared, MEMORIES[2])
+        remember(w, book, S_SIGMA2, squared, WITHDRAW_S)
+        s[book, S_ACTIVITY] = activity(s, book)
+        s[book, S_PACE] = s[book, S_ACTIVITY] * time_of_day(s, book, w.clock[NOW])
+    schedule(w, w.clock[NOW] + SECOND, ON_PULSE, book, 0)
+
+
+@inline
+def activity(s, book):
+    """Self-excited activity of the flow, one where volatility is the reference."""
+    heat = WEIGHTS[0] * s[book, S_EWMA_A] + WEIGHTS[1] * s[book, S_EWMA_B] + WEIGHTS[2] * s[book, S_EWMA_C]
+    share = s[book, S_FEEDBACK]
+    return min(1.0 - share + share * heat / s[book, S_FLOW_SIGMA2], s[book, S_ACTIVITY_CAP])
+
+
+@inline
+def time_of_day(s, book, now):
+    """The U-shape of volume over a session: base + rise |2x - 1|^3."""
+    x = (now - s[book, S_OPEN]) / (s[book, S_CLOSE] - s[book, S_OPEN])
+    return s[book, S_U_BASE] + s[book, S_U_RISE] * abs(2.0 * x - 1.0) ** 3
+
+
+@inline
+def carry_out(b, w, m):
+    """Hand a message to its book; the answer's code."""
+    op, book, now = w.pending[m, X_OP], w.pending[m, X_BOOK], w.clock[NOW]
+    owner, decision, cause = w.pending[m, X_OWNER], w.pending[m, X_DECISION], w.pending[m, X_CAUSE]
+    row, price, qty = w.pending[m, X_ROW], w.pending[m, X_PX], w.pending[m, X_QTY]
+    if op == OP_CANCEL:
+        cancel(b, now, row, owner, decision, cause)
+        return OK
+    if op == OP_MODIFY:
+        return modify(b, now, row, price, qty, cause)
+    order = b.counts[SEQ] + 1
+    return enter(
+        b, now, book, op, w.pending[m, X_SIDE], price, qty, w.pending[m, X_STOP], order, owner, decision, cause
+    )
+
+
+@inline
+def act(b, w, node):
+    """Let a node of the wheel act; whether there is a message in row `m` of pending to be carried out: m, or -1."""
+    kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
+    release(w, node)
+    if kind == ON_PROGRAM:
+        if w.programs[ref, P_ID] != ident:
+            return -1
+        return 0 if step(b, w, ref) else -1
+    if kind == ON_EXPIRY:
+        if b.orders[ref, ID] != ident:
+            return -1
+        w.pending[0, X_OP] = OP_CANCEL
+        w.pending[0, X_ROW] = ref
+        w.pending[0, X_BOOK] = b.orders[ref, LANE] >> 2
+        w.pending[0, X_OWNER] = b.orders[ref, OWNER]
+        w.pending[0, X_DECISION] = b.orders[ref, DECISION]
+        w.pending[0, X_CAUSE] = 0
+        return 0
+    if kind == ON_PENDING:
+        return ref
+    pulse(b, w, ref)
+    return -1
+
+
+@inline
+def finish(b, w, kind, p, ident, m, code, traded):
+    """Tell a program what became of its message; give a delayed message's row back."""
+    if kind == ON_PROGRAM and w.programs[p, P_ID] == ident:
+        after(b, w, p, code, traded)
+    elif kind == ON_PENDING:
+        w.pending[m, X_NEXT] = w.clock[FREE_PENDING]
+        w.clock[FREE_PENDING] = m
+
+
+@inline
+def rung(b, w):
+    """Whether an alarm of price or fill rings."""
+    for book in range(b.books.shape[0]):
+        mid2 = b.books[book, MID2]
+        if mid2 <= w.alarms[book, BELOW] or mid2 >= w.alarms[book, ABOVE]:
+            return PRICE
+    if b.counts[RING] != 0:
+        b.counts[RING] = 0
+        return FILL
+    return OK
+
+
+@kernel
+def run(b, w, until):
+    """Run the market up to a time; TIME, or earlier PRICE or FILL (an alarm), or FULL (a buffer)."""
+    while True:
+        if not room(b) or not world_room(w):
+            return FULL
+        node = first(w, until)
+        if node == 0:
+            elapse(b, w, until)
+            return TIME
+        kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
+        elapse(b, w, w.nodes[node, N_TIME])
+        m = act(b, w, node)
+        if m < 0:
+            continue
+        owner, book = w.pending[m, X_OWNER], w.pending[m, X_BOOK]
+        held = b.owners[owner, book, POSITION]
+        code = carry_out(b, w, m)
+        finish(b, w, kind, ref, ident, m, code, abs(b.owners[owner, book, POSITION] - held))
+        alarm = rung(b, w)
+        if alarm != OK:
+            return alarm
+
+
+@kernel
+def deliver(b, w, m):
+    """Carry out a message that Python has written, at once; the answer's code. Its row is given back."""
+    code = carry_out(b, w, m)
+    w.pending[m, X_NEXT] = w.clock[FREE_PENDING]
+    w.clock[FREE_PENDING] = m
+    return code
+
+
+@kernel
+def put(w, time, kind, ref, ident):
+    """Let a node ring, for Python."""
+    schedule(w, time, kind, ref, ident)
+
+
+@kernel
+def add_program(w):
+    """A free row for a program, for Python."""
+    return new_program(w)
+
+
+@kernel
+def end_program(w, p):
+    """End a program, for Python."""
+    stop(w, p)
+
+
+@kernel
+def set_off(w, p):
+    """Set a program's first timer: streams wait for their first candidate, the others act at once."""
+    if w.programs[p, P_KIND] == SCHEDULE or w.programs[p, P_KIND] == TOUCH:
+        schedule(w, w.clock[NOW], ON_PROGRAM, p, w.programs[p, P_ID])
+    else:
+        next_candidate(w, p)

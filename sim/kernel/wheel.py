@@ -1,0 +1,82 @@
+"""A timing wheel: what is to happen, in order of time, at a cost that does not grow with how much is waiting.
+
+A bucket's nodes are an unsorted chain until its turn comes; then those due in this turn are moved, sorted, into the
+list `DUE`. Nodes of later turns stay. Two nodes of one instant act in the order in which they are in that list, which
+depends on nothing but the messages so far.
+"""
+
+from __future__ import annotations
+
+from sim.kernel.jit import inline, kernel
+from sim.kernel.world import BUCKET_BITS, BUCKETS, CURSOR, DUE, FREE_NODE, N_ID, N_KIND, N_NEXT, N_REF, N_TIME, NODE_TOP
+
+
+@inline
+def schedule(w, time, kind, ref, ident):
+    """Let a node ring at `time` (not before the present bucket)."""
+    node = w.clock[FREE_NODE]
+    if node == 0:
+        node = w.clock[NODE_TOP]
+        w.clock[NODE_TOP] = node + 1
+    else:
+        w.clock[FREE_NODE] = w.nodes[node, N_NEXT]
+    w.nodes[node, N_TIME] = time
+    w.nodes[node, N_KIND] = kind
+    w.nodes[node, N_REF] = ref
+    w.nodes[node, N_ID] = ident
+    bucket = time >> BUCKET_BITS
+    if bucket <= w.clock[CURSOR]:
+        sort_in(w, node)
+    else:
+        slot = bucket & (BUCKETS - 1)
+        w.nodes[node, N_NEXT] = w.wheel[slot]
+        w.wheel[slot] = node
+
+
+@inline
+def sort_in(w, node):
+    """Put a node into the list of those due, behind those of its own time."""
+    time = w.nodes[node, N_TIME]
+    before, after = 0, w.clock[DUE]
+    while after != 0 and w.nodes[after, N_TIME] <= time:
+        before, after = after, w.nodes[after, N_NEXT]
+    w.nodes[node, N_NEXT] = after
+    if before == 0:
+        w.clock[DUE] = node
+    else:
+        w.nodes[before, N_NEXT] = node
+
+
+@kernel
+def turn(w, cursor):
+    """Take the nodes due in a bucket out of its chain, sorted."""
+    w.clock[CURSOR] = cursor
+    slot = cursor & (BUCKETS - 1)
+    node, keep = w.wheel[slot], 0
+    while node != 0:
+        after = w.nodes[node, N_NEXT]
+        if w.nodes[node, N_TIME] >> BUCKET_BITS == cursor:
+            sort_in(w, node)
+        else:
+            w.nodes[node, N_NEXT] = keep
+            keep = node
+        node = after
+    w.wheel[slot] = keep
+
+
+@inline
+def first(w, until):
+    """The earliest node up to a time, or 0."""
+    last = until >> BUCKET_BITS
+    while w.clock[DUE] == 0 and w.clock[CURSOR] < last:
+        turn(w, w.clock[CURSOR] + 1)
+    node = w.clock[DUE]
+    return node if node != 0 and w.nodes[node, N_TIME] <= until else 0
+
+
+@inline
+def release(w, node):
+    """Take the first node off the list of those due."""
+    w.clock[DUE] = w.nodes[node, N_NEXT]
+    w.nodes[node, N_NEXT] = w.clock[FREE_NODE]
+    w.clock[FREE_NODE] = node

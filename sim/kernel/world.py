@@ -1,0 +1,136 @@
+"""State of the running market beside its books: clock, timing wheel, standing programs, market statistics."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+NOW, CURSOR, DUE, FREE_NODE, NODE_TOP, FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, CANDIDATES = range(10)
+"""Entries of `clock`: time, bucket of the wheel, first node due in it, free lists, candidate arrivals so far."""
+
+N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
+"""Columns of `nodes`, the entries of the timing wheel."""
+ON_PROGRAM, ON_EXPIRY, ON_PENDING, ON_PULSE = range(4)
+
+BUCKET_BITS = 25
+BUCKETS = 1 << 16
+"""The wheel: 65,536 buckets of 34 ms, 37 minutes a turn."""
+
+(
+    P_KIND,
+    P_OWNER,
+    P_BOOK,
+    P_DECISION,
+    P_CAUSE,
+    P_KEY,
+    P_INDEX,
+    P_ID,
+    P_SIDE,
+    P_LEFT,
+    P_CHILD,
+    P_END,
+    P_LIMIT,
+    P_ROW,
+    P_ORDER,
+    P_POSTED,
+    P_SLOTS,
+    P_NEXT,
+) = range(18)
+"""Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order."""
+
+NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER = range(8)
+"""Kinds of programs."""
+
+RATE, CAP = 0, 1
+"""Columns of `params` for streams: candidates a second, and the pace at which every candidate is accepted."""
+REACH, SIZE, LIFE = 2, 3, 4
+"""LATENT: ticks from the opposite best, mean order size, mean life in seconds."""
+SELECTIVE = 4
+"""NOISE, META, CHILDREN: share of orders that take no more than the best queue. (SIZE: mean order size.)"""
+Q_LOW, Q_HIGH, ALPHA, PART_LOW, PART_HIGH, FLOW = 5, 6, 7, 8, 9, 10
+"""META: range and tail exponent of metaorder sizes, range of participation, contracts a second it is a share of."""
+POV = 5
+"""SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
+PATIENCE = 6
+"""TOUCH: seconds after which what is left crosses the spread."""
+TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, REFILL, TILT = range(
+    2, 15
+)
+"""LADDER: contracts at the best level, growth of a level per tick from it, the tick beyond which it stops growing,
+levels, inventory skew and its scale, memory of inventory in seconds, withdrawal: exponent, reference volatility in
+ticks a square-root minute, bounds; share of the rate that is re-quoting, tilt of the spread fill by inventory."""
+FAST, SEEN_POSITION, SEEN_AT = 15, 16, 17
+"""LADDER state: inventory with a memory, the position and time it was last brought up to date."""
+N_PARAMS = 18
+SLOTS = 16
+
+(
+    S_PACE,
+    S_ACTIVITY,
+    S_SIGMA2,
+    S_EWMA_A,
+    S_EWMA_B,
+    S_EWMA_C,
+    S_VOLUME_RATE,
+    S_VOLUME,
+    S_LAST_MID2,
+    S_PULSES,
+    S_TOP,
+    S_SPREAD,
+    S_ONE_TICK,
+    S_TWO_SIDED,
+    S_OPEN,
+    S_CLOSE,
+    S_FEEDBACK,
+    S_ACTIVITY_CAP,
+    S_FLOW_SIGMA2,
+    S_U_BASE,
+    S_U_RISE,
+    S_TRADES_SEEN,
+    S_NOTIONAL,
+) = range(23)
+"""Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
+memories, contracts a second, time integrals (ns) of top of book, spread, one-tick spread and two-sidedness."""
+
+BELOW, ABOVE = range(2)
+"""Columns of `alarms`: the nearest price alarms, in half ticks of the mid."""
+
+X_OP, X_BOOK, X_SIDE, X_PX, X_QTY, X_STOP, X_ROW, X_OWNER, X_DECISION, X_CAUSE, X_NEXT = range(11)
+"""Columns of a message in `pending`; row 0 is the message that a program has just written."""
+
+TIME, PRICE, FILL = 1, 2, 3
+"""Why the kernel gives control back, beside FULL."""
+
+
+class World(NamedTuple):
+    """Clock, wheel, programs and statistics (arrays, modified in place by the kernel)."""
+
+    clock: np.ndarray
+    wheel: np.ndarray
+    nodes: np.ndarray
+    programs: np.ndarray
+    params: np.ndarray
+    slots: np.ndarray
+    """(ladders, 2, 16, 2): row and id of a maker's order at each price, by price modulo 16."""
+    stats: np.ndarray
+    alarms: np.ndarray
+    pending: np.ndarray
+
+
+def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
+    """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
+    world = World(
+        clock=np.zeros(10, np.int64),
+        wheel=np.zeros(BUCKETS, np.int64),
+        nodes=np.zeros((nodes, 5), np.int64),
+        programs=np.zeros((programs, 18), np.int64),
+        params=np.zeros((programs, N_PARAMS)),
+        slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
+        stats=np.zeros((n_books, 23)),
+        alarms=np.zeros((n_books, 2), np.int64),
+        pending=np.zeros((1 << 8, 11), np.int64),
+    )
+    world.clock[[NODE_TOP, PROGRAM_TOP, PENDING_TOP]] = 1
+    world.alarms[:, BELOW], world.alarms[:, ABOVE] = -1, np.iinfo(np.int64).max
+    return world

@@ -1,0 +1,405 @@
+import dataclasses
+import pickle
+import string
+import tomllib
+
+import pytest
+import tomlkit
+from dummies import BOOK, DAY, Sniper
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from sim.scenario import ScenarioError, describe, load, parse_setting
+
+
+@pytest.fixture
+def day(tmp_path):
+    (tmp_path / "book.csv").write_text(BOOK)
+    path = tmp_path / "day.toml"
+    path.write_text(DAY)
+    return path
+
+
+def edited(path, old, new):
+    assert old in DAY
+    path.write_text(DAY.replace(old, new, 1))
+    return path
+
+
+def complaint(*args, **kwargs):
+    with pytest.raises(ScenarioError) as caught:
+        load(*args, **kwargs)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+# What a scenario holds
+
+
+def test_a_scenario_has_its_tables_and_crowds(day):
+    scenario = load(day)
+    assert scenario.depth_musd == 5
+    assert scenario.session.prior_close_points == 6617.32
+    assert [item.name for item in scenario.news] == ["earnings", "speech"]
+    snipers, late = scenario.crowds
+    assert (snipers.name, snipers.cls, snipers.group, snipers.count) == ("snipers", Sniper, "snipers", 12)
+    assert snipers.params == Sniper.Params(trigger_points=6700, quoting={"levels": 3})
+    assert (late.group, late.count, late.params.quoting.levels) == ("sleepers", 1, 5)
+    assert scenario.groups == ("snipers", "sleepers")
+    assert scenario.path == day
+
+
+def test_times_count_from_midnight_of_the_first_day(day):
+    scenario = load(day, {"session.end": "10:00"})
+    hour = 3_600_000_000_000
+    assert scenario.session.hours_ns == ((9.5 * hour, 16 * hour), (33.5 * hour, 34 * hour))
+    assert scenario.news[0].at_ns(scenario.session.first_day) == 16 * hour + hour // 3
+
+
+def test_the_book_is_the_dealers_and_scaled(day):
+    scenario = load(day)
+    assert scenario.options.book[0][2:] == ("put", -8000)
+    assert scenario.options.positions().contracts.tolist() == [-2400, 1500]
+
+
+def test_a_scenario_is_frozen_and_can_travel_between_processes(day):
+    scenario = load(day)
+    with pytest.raises(ValidationError):
+        scenario.depth_musd = 1.0
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        scenario.crowds[0].count = 1
+    assert pickle.loads(pickle.dumps(scenario)).digest == scenario.digest
+
+
+# Text and digest
+
+
+def test_the_complete_text_gives_the_same_scenario(day):
+    scenario = load(day)
+    again = load(scenario.to_toml())
+    assert again.to_toml() == scenario.to_toml()
+    assert again.digest == scenario.digest
+    assert again.crowds == scenario.crowds
+
+
+def test_the_complete_text_has_the_defaults(day):
+    content = tomllib.loads(load(day).to_toml())
+    assert content["session"]["end"] == "16:00"
+    assert content["agents"]["late"]["quoting"] == {"levels": 5}
+
+
+def test_the_digest_ignores_comments_spelling_and_place(day, tmp_path):
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    (other / "book.csv").write_text("# the same\n" + BOOK)
+    (other / "other.toml").write_text("# the same\n" + DAY.replace("5.0", "5").replace("  #", " # not"))
+    assert load(other / "other.toml").digest == load(day).digest
+
+
+def test_the_digest_sees_the_book(day):
+    before = load(day).digest
+    (day.parent / "book.csv").write_text(BOOK.replace("8000", "8001"))
+    assert load(day).digest != before
+
+
+# Overrides
+
+
+@pytest.mark.parametrize(
+    ("setting", "old", "new"),
+    [
+        ("depth_musd=2", "depth_musd = 5.0", "depth_musd = 2"),
+        ("options.scale=1", "scale = 0.3", "scale = 1"),
+        ("session.end=10:00", "[options]", 'end = "10:00"\n[options]'),
+        ("agents.snipers.count=0", "count = 12", "count = 0"),
+        ("agents.snipers.quoting.levels=4", "levels = 3", "levels = 4"),
+        ("agents.late.quoting.levels=4", "[real]", "[agents.late.quoting]\nlevels = 4\n[real]"),
+        ("agents.late.sizes=[3, 4]", "[real]", "sizes = [3, 4]\n[real]"),
+        ("news.speech.at=2025-11-20 11:00", "10:40", "11:00"),
+        ("news.1.at=2025-11-20 11:00:30", "10:40", "11:00:30"),
+        ("session.days.0=2025-11-18", '"2025-11-19"', '"2025-11-18"'),
+        ("title=A small crash", "day", "crash"),
+        ("market.halt_minutes=5", "[options]", "[market]\nhalt_minutes = 5\n[options]"),
+    ],
+)
+def test_an_override_equals_an_edit(day, setting, old, new):
+    overridden = load(day, dict([parse_setting(setting)]))
+    assert overridden.digest == load(edited(day, old, new)).digest
+    day.write_text(DAY)
+    assert overridden.digest != load(day).digest
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("k=1", 1),
+        ("k=1.5", 1.5),
+        ("k=true", True),
+        ('k="1"', "1"),
+        ("k=[1, 2]", [1, 2]),
+        ("k=10:00", "10:00"),
+        ("k=a = b", "a = b"),
+        ("k=", ""),
+        ("k=1\nother = 2", "1\nother = 2"),
+    ],
+)
+def test_a_setting_is_toml_or_plain_text(text, value):
+    assert parse_setting(text) == ("k", value)
+
+
+@pytest.mark.parametrize("text", ["depth_musd", "=3", ""])
+def test_a_setting_needs_a_key_and_a_value(text):
+    with pytest.raises(ScenarioError, match="write key=value"):
+        parse_setting(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("depth_mus", "depth_mus: unknown key; did you mean 'depth_musd'?"),
+        ("session.ende", "session.ende: unknown key; did you mean 'end'?"),
+        ("agents.sniper.count", "no crowd 'sniper'; did you mean 'snipers'?"),
+        ("agents.snipers.quoting.level", "unknown key; did you mean 'levels'?"),
+        ("news.speach.at", "nothing here is called 'speach'; did you mean 'speech'?"),
+        ("news.7.at", "nothing here is called '7'"),
+        ("title.length", "'title' is a single value"),
+    ],
+)
+def test_a_wrong_override_names_itself(day, key, hint):
+    text = complaint(day, {key: 1})
+    assert text.startswith(f"{day} with {key}=1: {key}: ")
+    assert hint in text
+
+
+# Leaving groups out
+
+
+def test_without_leaves_a_group_out(day):
+    scenario = load(day, without=["sleepers"])
+    assert [crowd.name for crowd in scenario.crowds] == ["snipers"]
+    assert "sleepers" not in scenario.to_toml()
+
+
+def test_an_unknown_group_is_refused(day):
+    text = complaint(day, without=["sniper"])
+    assert text == f"{day}: no group 'sniper'; did you mean 'snipers'? (groups: snipers, sleepers)"
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("depth_musd", "depth", "depth: unknown key; did you mean 'depth_musd'?"),
+        ("5.0", "-5.0", "depth_musd: -5.0 should be greater than 0 (allowed: 0 < depth_musd <= 10000)"),
+        ("5.0", '"5"', "depth_musd: '5' should be a valid number (allowed: 0 < depth_musd <= 10000)"),
+        ("5.0", "true", "depth_musd: True should be a valid number (allowed: 0 < depth_musd <= 10000)"),
+        ("5.0", "nan", "depth_musd: nan is not a finite number"),
+        ("5.0", "-inf", "depth_musd: -inf is not a finite number"),
+        ("5.0", "1e999", "depth_musd: inf is not a finite number"),
+        ("12", str(2**63), "agents.snipers.count: 9223372036854775808 is too large"),
+        ("12", "1" * 4000, "agents.snipers.count: a number of 13285 bits is too large"),
+        ("12", "1" * 5000, "not TOML: Exceeds the limit (4300 digits)"),
+        ("12", "1.5", "agents.snipers.count: 1.5 should be a valid integer"),
+        ("12", "-1", "agents.snipers.count: -1 should be greater than or equal to 0 (allowed: 0 <= count <= 1000000)"),
+        ("prior_close_points", "prior_points", "session.prior_points: unknown key; did you mean 'prior_close_points'?"),
+        ("prior_close_points = 6617.32", "", "session.prior_close_points: missing (allowed: 0 < prior_close_points"),
+        ('"2025-11-19", ', '"2025-11-21", ', "session.days: the days must be in order, each once"),
+        ('"2025-11-19", ', '"2025-02-30", ', "session.days.0: '2025-02-30' should be a valid date"),
+        ("[options]", 'end = "25:00"\n[options]', "session.end: '25:00' is no clock time; write HH:MM"),
+        ("[options]", 'end = "noon"\n[options]', "session.end: 'noon' is no clock time; write HH:MM"),
+        ("[options]", 'end = "09:00"\n[options]', "session: needs open < end <= close, not 09:30, 09:00, 16:00"),
+        ("[options]", "[market]\nhalts_pct = [7, 5]\n[options]", "market: halts_pct must rise"),
+        ("[options]", "[market]\nhalts_pct = [7, 101]\n[options]", "market.halts_pct.1: 101 should be less than 100"),
+        (
+            "[options]",
+            "[market]\nband_pct = 10\n[options]",
+            "market: band_pct = 10 must be more than the last halt, 20",
+        ),
+        ("book.csv", "bok.csv", "options.book: there is no file 'bok.csv' in "),
+        ("2025-11-20 10:40", "tomorrow", "news.speech.at: 'tomorrow' is no moment; write YYYY-MM-DD HH:MM"),
+        ("2025-11-20 10:40", "2025-11-18 10:40", "news.speech.at: '2025-11-18 10:40' is before the first day"),
+        ('"speech"', '"earnings"', "news: the name 'earnings' is given twice"),
+        ("sentiment", "sentimant", "news.earnings.sentimant: unknown key; did you mean 'sentiment'?"),
+        ("0.4", "4", "news.earnings.sentiment: 4 should be less than or equal to 1 (allowed: -1 <= sentiment <= 1)"),
+        ("sentiment = 0.4", "value_points = 1", "news.earnings: give value_pct or value_points, not both"),
+        (
+            "trigger_points",
+            "trigerr_points",
+            "agents.snipers.trigerr_points: unknown key; did you mean 'trigger_points'",
+        ),
+        ("count", "cuont", "agents.snipers.cuont: unknown key; did you mean 'count'?"),
+        ("levels", "level", "agents.snipers.quoting.level: unknown key; did you mean 'levels'?"),
+        ("levels = 3", "levels = 30", "agents.snipers.quoting.levels: 30 should be less than or equal to 10"),
+        (
+            "[real]",
+            'style = "wild"\n[real]',
+            "agents.late.style: 'wild' should be 'calm' or 'eager' (allowed: calm | e",
+        ),
+        ("dummies:Sniper", "dummies:Snipr", "'dummies:Snipr' is not there; did you mean 'Sniper'?"),
+        ("dummies:Sniper", "dummies:BOOK", "'dummies:BOOK' is no subclass of sim.trader:Trader"),
+        ("dummies:Sniper", "dummies", "'dummies' is no import path; write 'package.module:Class'"),
+        (
+            "dummies:Sniper",
+            "nowhere:Sniper",
+            "agents.snipers.class: cannot import 'nowhere': No module named 'nowhere'",
+        ),
+        ("dummies:Sniper", "..:Sniper", "agents.snipers.class: cannot import '..'"),
+        ('class = "dummies:Sniper"', "", "agents.snipers.class: missing"),
+        ("[agents.late]", "[news.late]", "news.speech.late: unknown key"),
+        ("[agents.late]", "[session]", "not TOML: Cannot declare ('session',) twice (at line"),
+        ("[real]", "[real", "not TOML: Expected ']' at the end of a table declaration (at line"),
+        ('title = "A small day"', "title = 2", "title: 2 should be a valid string"),
+    ],
+)
+def test_a_mistake_is_one_line_with_file_and_key(day, old, new, said):
+    text = complaint(edited(day, old, new))
+    assert text.startswith(f"{day}: ")
+    assert said in text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("title = 1\nagents = 3\n", "agents: write one table"),
+        ("[agents]\nctas = 3\n", "title: missing"),
+        ('title = "x"\ndepth_musd = 1\nsession = 3\n', "session: 3 should be a table"),
+        ("x = " + "[" * 5000 + "\n", "nested too deeply"),
+        ("x = 1\x00\n", "not TOML"),
+    ],
+)
+def test_a_text_is_called_a_text(text, said):
+    assert complaint(text).startswith(f"scenario text: {said}")
+
+
+def test_a_missing_file_is_told_from_its_neighbours(day):
+    assert complaint(day.with_name("dey.toml")).endswith("did you mean 'day.toml'?")
+    assert complaint(day.with_name("day")).endswith("did you mean 'day.toml'?")
+    assert "there is no folder" in complaint(day.parent / "nowhere" / "day.toml")
+    assert "cannot be read: Is a directory" in complaint(day.parent)
+
+
+def test_a_file_of_bytes_is_refused(day):
+    day.write_bytes(b"\xff\xfe")
+    assert complaint(day) == f"{day}: not a text file in UTF-8"
+
+
+def test_a_broken_book_is_told_by_file_and_row(day):
+    (day.parent / "book.csv").write_text(BOOK.replace("put", "putt"))
+    assert "options.book: " in complaint(day)
+    assert "book.csv, row 2, column 'right': 'putt' is unknown; did you mean 'put'?" in complaint(day)
+
+
+def test_a_broken_module_of_the_user_is_one_line(day, tmp_path, monkeypatch):
+    (tmp_path / "broken_lab.py").write_text("raise RuntimeError('two\\nlines')")
+    monkeypatch.syspath_prepend(tmp_path)
+    text = complaint(edited(day, "dummies:Sniper", "broken_lab:Sniper"))
+    assert text == f"{day}: agents.snipers.class: cannot import 'broken_lab': two lines"
+
+
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=20),
+    st.sampled_from(["\udc80", "\x00", "10:00", "2025-11-20 10:00", "os:path", 10**30]),
+)
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+)
+keys = st.sampled_from(
+    [
+        "title",
+        "depth_musd",
+        "session",
+        "session.days",
+        "session.open",
+        "session.end",
+        "session.bar_seconds",
+        "market.halts_pct",
+        "options",
+        "options.book",
+        "options.scale",
+        "surface",
+        "news",
+        "news.0",
+        "news.0.at",
+        "news.speech.name",
+        "news.speech.value_pct",
+        "real",
+        "real.close",
+        "agents",
+        "agents.snipers",
+        "agents.snipers.class",
+        "agents.snipers.count",
+        "agents.snipers.group",
+        "agents.snipers.sizes",
+        "agents.snipers.quoting",
+        "agents.late.quoting.levels",
+        "agents.late.style",
+    ]
+)
+
+
+def loads_or_complains(*args):
+    try:
+        scenario = load(*args)
+    except ScenarioError as error:
+        lines = str(error).splitlines()
+    else:
+        assert load(scenario.to_toml()).digest == scenario.digest
+        assert describe(scenario)
+        return
+    assert len(lines) == 1
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(overrides=st.dictionaries(keys, values, min_size=1, max_size=3))
+def test_any_change_is_a_scenario_or_one_line(day, overrides):
+    loads_or_complains(day, overrides)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_slip_of_the_keyboard_is_a_scenario_or_one_line(day, data):
+    place = data.draw(st.integers(0, len(DAY) - 1))
+    length = data.draw(st.integers(0, 3))
+    typed = data.draw(st.text(string.printable + "é\u2028", max_size=3))
+    day.write_text(DAY[:place] + typed + DAY[place + length :])
+    loads_or_complains(day)
+
+
+# Description
+
+
+def test_a_description_has_value_unit_range_and_source(day):
+    rows = {row.key: row[1:] for row in describe(load(day))}
+    assert rows["depth_musd"] == ("5.0", "$M", "0 < x <= 10000", "a bank's desk note")
+    assert rows["session.prior_close_points"] == ("6617.32", "index points", "0 < x <= 1000000", "exchange")
+    assert rows["news.earnings.value_pct"][3] == "a guess"
+    assert rows["news.earnings.sentiment"][3] == ""
+    assert rows["agents.snipers.class"][0] == "dummies:Sniper"
+    assert rows["agents.snipers.count"][3] == "counted by hand"
+    assert rows["agents.snipers.speed"] == ("1.0", "orders/s", "0 < x", "default: as fast as that")
+    assert rows["agents.snipers.style"] == ("calm", "", "calm | eager", "default: no source given")
+    assert rows["agents.late.quoting.levels"] == ("5", "", "1 <= x <= 10", "default: a textbook")
+    assert rows["real.close"] == ("6538.76", "", "", "exchange")
+
+
+def test_a_description_names_every_key_of_the_complete_text(day):
+    def leaves(item, prefix):
+        for key, value in item.items():
+            if isinstance(value, dict):
+                yield from leaves(value, f"{prefix}{key}.")
+            elif key == "news":
+                for entry in value:
+                    yield from leaves(entry, f"news.{entry['name']}.")
+            else:
+                yield prefix + key
+
+    scenario = load(day)
+    assert {row.key for row in describe(scenario)} == set(leaves(tomlkit.parse(scenario.to_toml()), ""))
