@@ -33,7 +33,7 @@ app = typer.Typer(
 out = Console(markup=False, highlight=False)
 err = Console(markup=False, highlight=False, stderr=True)
 COMPILING_SECONDS = 4.0
-"""A first bar that takes longer than this is waiting for the compiler."""
+"""What takes longer than this to start is waiting for the compiler."""
 
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file, such as configs/nov20.toml.")]
 
@@ -86,7 +86,7 @@ def run(
             progress=progress,
         )
     out.print(_day_table(done))
-    out.print(str(done.folder), soft_wrap=True)
+    print(done.folder)
 
 
 @app.command()
@@ -96,6 +96,9 @@ def describe(scenario: ScenarioFile) -> None:
     from sim.scenario import describe as rows
 
     loaded = load(scenario)
+    if not out.is_terminal:
+        print(*("\t".join(row) for row in [Row._fields, *rows(loaded)]), sep="\n")
+        return
     table = Table(title=loaded.title, box=SIMPLE)
     for column in Row._fields:
         table.add_column(column, no_wrap=column == "key", overflow="fold")
@@ -112,11 +115,9 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder
     with _progress(f"again: {run}") as progress:
         verification = records.verify(run, progress)
     if not verification.same:
-        err.print(
-            f"thinbook: {run}: differs: recorded {verification.recorded}, now {verification.computed}", soft_wrap=True
-        )
+        _complain(f"{run}: differs: recorded {verification.recorded}, now {verification.computed}")
         raise typer.Exit(1)
-    out.print(f"{run}: the same tape, {verification.recorded}", soft_wrap=True)
+    print(f"{run}: the same tape, {verification.recorded}")
 
 
 @app.command()
@@ -129,10 +130,11 @@ def replay(
     from sim.lobster import replay_file
     from sim.replay import read_messages, replay_messages
 
-    try:
-        result = replay_file(file) if form is Format.LOBSTER else replay_messages(read_messages(file), stp.value)
-    except ValueError as error:
-        raise InputError(str(error)) from None
+    with _patience():
+        try:
+            result = replay_file(file) if form is Format.LOBSTER else replay_messages(read_messages(file), stp.value)
+        except ValueError as error:
+            raise InputError(str(error)) from None
     print(json.dumps(vars(result)))
 
 
@@ -174,14 +176,15 @@ def main() -> None:
         # Our own errors say what the user can change. Any other is a mistake of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in ("sim", "agents"):
             raise
-        _refuse(str(error))
+        _complain(str(error))
+        sys.exit(2)
     except OSError as error:
-        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        sys.exit(2)
 
 
-def _refuse(text: str) -> None:
+def _complain(text: str) -> None:
     print(f"thinbook: {text}", file=sys.stderr)
-    sys.exit(2)
 
 
 def _day_table(run: Run) -> Table:
@@ -200,20 +203,26 @@ def _day_table(run: Run) -> Table:
 @contextmanager
 def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A function that shows the bars done: a moving bar on a terminal, nothing in a pipe."""
-    slow = threading.Timer(COMPILING_SECONDS, err.print, ["compiling the kernel, once"])
-    slow.daemon = True
-    slow.start()
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
+    with _patience() as started, Progress(console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task(title, total=None)
 
         def show(done: int, total: int) -> None:
-            slow.cancel()
+            started()
             bar.update(task, completed=done, total=total)
 
-        try:
-            yield show
-        finally:
-            slow.cancel()
+        yield show
+
+
+@contextmanager
+def _patience() -> Iterator[Callable[[], None]]:
+    """Says why nothing happens, unless the function it gives is called in time."""
+    slow = threading.Timer(COMPILING_SECONDS, err.print, ["compiling the kernel, once"])
+    slow.daemon = True
+    slow.start()
+    try:
+        yield slow.cancel
+    finally:
+        slow.cancel()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ check nothing; `black76` checks its arguments.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -244,12 +244,16 @@ def black76(forward: ArrayLike, strike: ArrayLike, years: ArrayLike, sigma: Arra
     ----------
     Black (1976), The pricing of commodity contracts, J. Financial Economics 3, 167-179.
     """
-    numbers = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (forward, strike, years, sigma)), is_call)
-    _check(*numbers[:4])
-    flat = [np.ascontiguousarray(x).ravel() for x in numbers]
-    out = np.zeros((6, flat[0].size))
-    _fill(flat[0], flat[1], flat[2], flat[3], flat[4].astype(np.bool_), out)
-    return Greeks(*out.reshape(6, *numbers[0].shape))
+    _check(*(np.asarray(x, dtype=np.float64) for x in (forward, strike, years, sigma)))
+    shape = np.broadcast_shapes(*(np.shape(x) for x in (forward, strike, years, sigma, is_call)))
+    out = np.zeros((6, math.prod(shape)))
+    f, k, t, s = (_flat(x, shape, np.float64) for x in (forward, strike, years, sigma))
+    _fill(f, k, t, s, _flat(is_call, shape, np.bool_), out)
+    return Greeks(*out.reshape(6, *shape))
+
+
+def _flat(values: ArrayLike, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
+    return np.broadcast_to(values, shape).astype(kind).ravel()
 
 
 def _check(forward: Floats, strike: Floats, years: Floats, sigma: Floats) -> None:

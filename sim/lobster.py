@@ -9,7 +9,7 @@ price, bid size of the best level, then of the next one.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, insort
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -26,8 +26,8 @@ NEW, PARTIAL_CANCEL, DELETE, EXECUTION, HIDDEN_EXECUTION, CROSS, HALT = range(1,
 TIME, TYPE, ORDER, SIZE, PRICE, DIRECTION = range(6)
 """Columns of an event array."""
 BUY, SELL = 1, -1
-PRICE_UNITS = 10_000
-"""LOBSTER price units in one point."""
+TICK_UNITS = round(10_000 * TICK_POINTS)
+"""LOBSTER price units (1/10000 of a point) in one tick."""
 NO_ASK, NO_BID = "9999999999,0", "-9999999999,0"
 """What stands in an order book file where the book has no such level."""
 
@@ -177,7 +177,7 @@ def write_pair(folder: str | Path, stem: str, events: np.ndarray, levels: int = 
 
     Notes
     -----
-    Some five microseconds an event. A file's price of one point is 10000 units.
+    Some five microseconds an event.
     """
     Path(folder).mkdir(parents=True, exist_ok=True)
     message_path = Path(folder, f"{stem}_message_{levels}.csv")
@@ -185,8 +185,10 @@ def write_pair(folder: str | Path, stem: str, events: np.ndarray, levels: int = 
     book = _Depth(levels)
     with open(message_path, "w", newline="\n") as message_file, open(book_path, "w", newline="\n") as book_file:
         for position, event in enumerate(_rows(events)):
-            if not book.apply(*event[TYPE:]):
-                raise ValueError(f"event {position} takes more than rests at its price: {event}")
+            try:
+                book.apply(*event[TYPE:])
+            except ValueError as error:
+                raise ValueError(f"event {position}, {event}: {error}") from None
             message_file.write(_line(event))
             book_file.write(book.line())
     return message_path, book_path
@@ -234,61 +236,49 @@ def _in_range(value: int) -> int:
 
 def _line(event: list[int]) -> str:
     time, kind, order, size, price, direction = event
-    price = price if kind == HALT else _units(price)
+    price = price if kind == HALT else price * TICK_UNITS
     return f"{time // SECOND}.{time % SECOND:09d},{kind},{order},{size},{price},{direction}\n"
-
-
-def _units(price: int) -> int:
-    return round(price * TICK_POINTS * PRICE_UNITS)
 
 
 class _Depth:
     """The sizes of a book by price, and its best levels as a line of an order book file."""
 
     def __init__(self, levels: int) -> None:
-        self.asks = _Side(SELL, levels)
-        self.bids = _Side(BUY, levels)
+        self.levels = levels
+        self.asks, self.bids = _Side(), _Side()
 
-    def apply(self, kind: int, order: int, size: int, price: int, direction: int) -> bool:
-        """Carry out one event; False, and nothing done, if it takes more than rests at its price."""
-        if kind not in _OPERATIONS:
-            return True
-        side = self.bids if direction == BUY else self.asks
-        return side.change(price, size if kind == NEW else -size)
+    def apply(self, kind: int, order: int, size: int, price: int, direction: int) -> None:
+        """Carry out one event; ValueError if it takes more than rests at its price."""
+        if kind in _OPERATIONS:
+            side = self.bids if direction == BUY else self.asks
+            side.change(-direction * price, price, size if kind == NEW else -size)
 
     def line(self) -> str:
-        pairs = zip(self.asks.best, self.bids.best, strict=True)
-        return ",".join(chain.from_iterable(pairs)) + "\n"
+        asks, bids = self.asks.best(self.levels, NO_ASK), self.bids.best(self.levels, NO_BID)
+        return ",".join(chain.from_iterable(zip(asks, bids, strict=True))) + "\n"
 
 
 class _Side:
-    """The sizes of one side by price; `best` is the text of its best levels."""
+    """The levels of one side, best first: rank (ascending), size, and price and size as text."""
 
-    def __init__(self, direction: int, levels: int) -> None:
-        self.direction = direction
-        self.levels = levels
-        self.sizes: dict[int, int] = {}
-        # Prices times minus the direction, ascending: the best one first on both sides.
+    def __init__(self) -> None:
         self.ranks: list[int] = []
-        self.best: list[str] = []
-        self.write_best()
+        self.sizes: list[int] = []
+        self.texts: list[str] = []
 
-    def change(self, price: int, size: int) -> bool:
-        rank = -self.direction * price
-        left = self.sizes.get(price, 0) + size
-        if left < 0:
-            return False
-        if price not in self.sizes:
-            insort(self.ranks, rank)
+    def change(self, rank: int, price: int, size: int) -> None:
         place = bisect_left(self.ranks, rank)
-        self.sizes[price] = left
-        if left == 0:
-            del self.sizes[price], self.ranks[place]
-        if place < self.levels:
-            self.write_best()
-        return True
+        if self.ranks[place : place + 1] != [rank]:
+            self.ranks.insert(place, rank)
+            self.sizes.insert(place, 0)
+            self.texts.insert(place, "")
+        self.sizes[place] += size
+        self.texts[place] = f"{price * TICK_UNITS},{self.sizes[place]}"
+        if self.sizes[place] < 0:
+            raise ValueError("more is taken than rests at the price")
+        if self.sizes[place] == 0:
+            del self.ranks[place], self.sizes[place], self.texts[place]
 
-    def write_best(self) -> None:
-        prices = [-self.direction * rank for rank in self.ranks[: self.levels]]
-        missing = [NO_BID if self.direction == BUY else NO_ASK] * (self.levels - len(prices))
-        self.best = [f"{_units(price)},{self.sizes[price]}" for price in prices] + missing
+    def best(self, levels: int, missing: str) -> list[str]:
+        texts = self.texts[:levels]
+        return texts + [missing] * (levels - len(texts))

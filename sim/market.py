@@ -99,8 +99,11 @@ def _longer(array: np.ndarray, axis: int, need: int) -> np.ndarray:
     """The same array, or a copy of at least twice its length where an axis has fewer than `need` rows."""
     if need <= array.shape[axis]:
         return array
-    more = [(0, max(array.shape[axis], need) if k == axis else 0) for k in range(array.ndim)]
-    return np.pad(array, more)
+    shape = list(array.shape)
+    shape[axis] = max(2 * shape[axis], need)
+    longer = np.zeros(shape, array.dtype)
+    longer[tuple(slice(0, size) for size in array.shape)] = array
+    return longer
 
 
 def resting(b: Books, book: int) -> list[tuple[int, int, int, int]]:

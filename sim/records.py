@@ -168,12 +168,12 @@ def default_folder(scenario: Scenario, seed: int) -> Path:
 
 
 def check_place(folder: Path, scenario: Scenario, seed: int) -> None:
-    """Refuse a place that holds anything but an earlier run of the same scenario and seed."""
-    if folder.is_dir() and not any(folder.iterdir()):
-        return
-    if folder.is_dir() and _is_run_of(folder, scenario.digest, seed):
-        return
-    if folder.exists():
+    """Refuse a place that cannot be written, or that holds anything but an earlier run of the same."""
+    nearest = next(place for place in folder.absolute().parents if place.exists())
+    if not (folder.name and nearest.is_dir() and os.access(nearest, os.W_OK)):
+        raise RecordError(f"{folder}: no folder can be made here; give another --out")
+    is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+    if not is_free and not _is_run_of(folder, scenario.digest, seed):
         raise RecordError(f"{folder}: exists and is no run of this scenario and seed; give another --out")
 
 

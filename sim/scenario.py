@@ -23,7 +23,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
 
@@ -339,7 +339,9 @@ def load(
     except RecursionError:
         raise ScenarioError(f"{label}: nested too deeply") from None
     except ScenarioError as error:
-        culprits = [f" with {key}={value!r}" for key, value in overrides.items() if str(error).startswith(f"{key}:")]
+        culprits = [
+            f" with {key}={shorten(value)}" for key, value in overrides.items() if str(error).startswith(f"{key}:")
+        ]
         raise ScenarioError(f"{label}{''.join(culprits)}: {one_line(str(error))}") from None
 
 
@@ -425,12 +427,12 @@ def _check_values(value: object, key: str) -> None:
 
 
 def _leave_out(crowds: tuple[Crowd, ...], without: Iterable[str]) -> tuple[Crowd, ...]:
-    groups = dict.fromkeys(crowd.group for crowd in crowds)
-    for group in without:
+    groups, absent = dict.fromkeys(crowd.group for crowd in crowds), list(without)
+    for group in absent:
         if group not in groups:
             hint = did_you_mean(group, groups)
             raise ScenarioError(f"no group {group!r}{hint} (groups: {', '.join(groups) or 'none'})")
-    return tuple(crowd for crowd in crowds if crowd.group not in set(without))
+    return tuple(crowd for crowd in crowds if crowd.group not in absent)
 
 
 # Overrides
@@ -647,7 +649,9 @@ def one_line(text: str) -> str:
 
 def shorten(value: object) -> str:
     """A value as one short piece of text for an error message."""
-    text = f"a number of {value.bit_length()} bits" if isinstance(value, int) and abs(value) > INT64 else repr(value)
+    if isinstance(value, int) and abs(value) > INT64:
+        return f"a number of {value.bit_length()} bits"
+    text = str(value) if isinstance(value, date | time) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -689,15 +693,16 @@ def _rows(table: BaseModel, prefix: str, comments: Mapping[str, str]) -> Iterato
                 yield from _rows(item, f"{key}.{getattr(item, 'name', index)}.", comments)
         elif isinstance(value, dict):
             for inner, fact in value.items():
-                yield Row(f"{key}.{inner}", str(fact), unit_of(inner), "", comments.get(f"{key}.{inner}", ""))
+                yield Row(f"{key}.{inner}", _value_text(fact), unit_of(inner), "", comments.get(f"{key}.{inner}", ""))
         elif value is not None:
             yield Row(key, _value_text(value), _unit(name, field), range_text(field), _source(key, field, comments))
 
 
 def _value_text(value: object) -> str:
     if isinstance(value, tuple):
-        return ", ".join(map(str, value)) if len(value) < 10 else f"{len(value)} values"
-    return str(value)
+        is_plain = len(value) < 10 and not any(isinstance(item, tuple) for item in value)
+        return ", ".join(map(str, value)) if is_plain else f"{len(value)} entries"
+    return one_line(str(value))
 
 
 def _unit(name: str, field: FieldInfo) -> str:

@@ -40,9 +40,11 @@ from sim.options import OptionBook
 SKEW_RANGE = (-0.2, 0.05)
 """Skews at which the smile is free of butterflies, whatever curve and wing `SurfaceParams` allows."""
 VOL_RANGE = (0.02, 3.0)
-"""Background volatility is kept in here; the S&P 500 has never been outside."""
+"""Background volatility is kept in here, whatever the spot does."""
 DAILY_DAYS = 14
 FRIDAY_DAYS = 72
+"""Calendar days of daily expiries from the first day, and of Fridays after them."""
+FITTED = "fitted to VIX and VIX1D of 19 and 20 Nov 2025 (Cboe)"
 
 
 def _field(default: float, low: float, high: float, unit: str, source: str, description: str) -> float:
@@ -55,28 +57,15 @@ def _field(default: float, low: float, high: float, unit: str, source: str, desc
 class SurfaceParams(BaseModel, extra="forbid", frozen=True):
     """Starting level and laws of motion of the surface."""
 
-    start_vol: float = _field(
-        0.225,
-        0.03,
-        1.5,
-        "1/sqrt(trading year)",
-        "fitted to VIX and VIX1D, 19 and 20 Nov 2025",
-        "background at the start",
-    )
-    long_run_vol: float = _field(
-        0.225, 0.03, 1.5, "1/sqrt(trading year)", "fitted to VIX and VIX1D, 19 and 20 Nov 2025", "where it tends to"
-    )
-    reversion_per_year: float = _field(
-        10.0, 0.0, 200.0, "1/trading year", "fitted to VIX and VIX1D, 19 and 20 Nov 2025", "speed of that; 0 is flat"
-    )
-    spot_beta: float = _field(
-        15.0, 0.0, 60.0, "1", "fitted to VIX and VIX1D, 20 Nov 2025", "fall of ln background per rise of ln spot"
-    )
+    start_vol: float = _field(0.217, 0.03, 1.5, "1/sqrt(trading year)", FITTED, "background at the start")
+    long_run_vol: float = _field(0.224, 0.03, 1.5, "1/sqrt(trading year)", FITTED, "where it tends to")
+    reversion_per_year: float = _field(10.0, 0.0, 200.0, "1/trading year", FITTED, "speed of that; 0 is flat")
+    spot_beta: float = _field(15.5, 0.0, 60.0, "1", FITTED, "fall of ln background per rise of ln spot")
     realised_pull: float = _field(
         100.0, 0.0, 10_000.0, "1/sqrt(trading year)", "guess", "rate per unit of volatility of following the realised"
     )
-    skew: float = _field(-0.12, *SKEW_RANGE, "1", "smile of a usual SPX week, rounded", "slope of the smile in z")
-    curve: float = _field(0.02, 0.01, 0.03, "1", "smile of a usual SPX week, rounded", "curvature of the smile in z")
+    skew: float = _field(-0.12, *SKEW_RANGE, "1", "assumed, round", "slope of the smile in z")
+    curve: float = _field(0.02, 0.01, 0.03, "1", "assumed, round", "curvature of the smile in z")
     wing: float = _field(
         6.0, 4.0, 6.0, "standard deviations", "no arbitrage near a close", "where the smile levels off"
     )
@@ -84,16 +73,9 @@ class SurfaceParams(BaseModel, extra="forbid", frozen=True):
         0.2, 0.0, 2.0, "volatility points per $10M of vega sold", "guess; form: Garleanu et al. 2009", "level pressure"
     )
     demand_skew: float = _field(
-        0.005,
-        0.0,
-        0.1,
-        "1 per $10M of vega sold one sd below spot",
-        "guess; form: Garleanu et al. 2009",
-        "skew pressure",
+        0.005, 0.0, 0.1, "1 per $10M of vega sold one sd below", "guess; form: Garleanu et al. 2009", "skew pressure"
     )
-    overnight: float = _field(
-        0.25, 0.0, 0.9, "trading days", "French and Roll 1986; 0.2-0.3 in recent S&P data", "variance share of a night"
-    )
+    overnight: float = _field(0.25, 0.0, 0.9, "trading days", "assumed, round", "variance share of a night")
 
 
 class Event(NamedTuple):
@@ -160,7 +142,7 @@ class Surface:
     Raises
     ------
     ValueError
-        For two events of one name, or a spot that is not above 0.
+        For two events of one name, an event of negative variance, or a spot that is not above 0.
     """
 
     def __init__(
@@ -186,14 +168,15 @@ class Surface:
         self._event = {event.name: row for row, event in enumerate(scheduled)}
         if len(self._event) < len(scheduled):
             raise ValueError("every event needs a name of its own")
+        if not all(0 <= event.variance < math.inf for event in scheduled):
+            raise ValueError("an event's variance is 0 or more")
         never = np.finfo(np.float64).max
         self._events = np.array([(e.due_ns, e.variance, never / 2, never) for e in scheduled]).reshape(-1, 4)
 
     def observe(self, now_ns: int, spot: float, realised_vol: float) -> None:
         """Move the background volatility with spot and realised volatility since the last call.
 
-        Solved exactly for a spot that moves first and a realised volatility that then stands until `now_ns`, so it
-        hardly matters how often it is called.
+        Each of the two is solved exactly, so it hardly matters how often it is called.
 
         Parameters
         ----------
@@ -211,13 +194,14 @@ class Surface:
         """
         if now_ns < self._now_ns or not 0 <= realised_vol < math.inf:
             raise ValueError("the surface is observed forward in time, with a realised volatility of 0 or more")
-        vol = self.vol * (self._spot / _positive(spot)) ** self.params.spot_beta
+        # Half the effect of spot before the pull and half after: right to second order, however long the step.
+        half = (self._spot / _positive(spot)) ** (0.5 * self.params.spot_beta)
         elapsed = (self.clock.days(now_ns) - self.clock.days(self._now_ns)) / clock.YEAR_DAYS
         pull = self.params.realised_pull * elapsed
         decay = pull * realised_vol
         # The law is linear in 1 / volatility: d(1/b) = -pull (realised / b - 1) dt.
-        inverse = math.exp(-decay) / vol + pull * (1.0 if decay < 1e-12 else -math.expm1(-decay) / decay)
-        self.vol = min(max(1.0 / inverse, VOL_RANGE[0]), VOL_RANGE[1])
+        inverse = math.exp(-decay) / (half * self.vol) + pull * (1.0 if decay < 1e-12 else -math.expm1(-decay) / decay)
+        self.vol = min(max(half / inverse, VOL_RANGE[0]), VOL_RANGE[1])
         self._now_ns, self._spot = now_ns, spot
 
     def release(self, name: str, now_ns: int, over_ns: int) -> None:

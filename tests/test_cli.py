@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from dummies import BOOK, DAY, FakeModel
+from rich.console import Console
 
 from sim import cli
 
@@ -69,12 +70,17 @@ def test_verify_says_whether_the_tape_is_the_same(thinbook, monkeypatch):
     assert (code, err.startswith("thinbook: o: differs: recorded "), err.count("\n")) == (1, True, 1)
 
 
-def test_describe_lists_the_sources(thinbook, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "160")
+def test_describe_lists_the_sources(thinbook):
     code, out, _ = thinbook("describe", "day.toml")
     assert code == 0
-    assert "a bank's desk note" in out
+    assert "depth_musd\t5.0\t$M\t0 < x <= 10000\ta bank's desk note\n" in out
+
+
+def test_describe_draws_a_table_on_a_terminal(thinbook, monkeypatch):
+    monkeypatch.setattr(cli, "out", Console(force_terminal=True, width=160, markup=False))
+    _, out, _ = thinbook("describe", "day.toml")
     assert "agents.late.quoting.levels" in out
+    assert "\t" not in out
 
 
 # Replay
@@ -109,7 +115,8 @@ def test_replay_reads_lobster(thinbook):
         (["run", "day.toml", "--set", "depth_musd=no"], "day.toml with depth_musd='no': depth_musd: 'no' should be"),
         (["run", "day.toml", "--without", "sniper"], "day.toml: no group 'sniper'; did you mean 'snipers'?"),
         (["run", "day.toml", "--out", "day.toml"], "day.toml: exists and is no run of this scenario and seed"),
-        (["run", "day.toml", "--out", "day.toml/run"], "day.toml"),
+        (["run", "day.toml", "--out", "day.toml/run"], "day.toml/run: no folder can be made here; give"),
+        (["run", "day.toml", "--out", "."], ".: no folder can be made here; give another --out"),
         (["describe", "book.csv"], "book.csv: not TOML"),
         (["verify", "o"], "o: no such folder"),
         (["replay", "o.jsonl"], "o.jsonl: No such file or directory"),

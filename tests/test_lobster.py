@@ -164,10 +164,10 @@ def test_an_empty_file_has_no_events(tmp_path):
         "34200,1,2,3,4",
         "time,1,2,3,4,1",
         "34200.0,1,2,3,4.5,1",
+        "34200.0,1,é,3,4,1",
         "34200.0,8,2,3,4,1",
         "34200.0,1,2,3,4,0",
-        "1,1,é,1,1,1",
-        f"34200.0,1,{2**63},3,4,1",
+        "34200.0,1,9223372036854775808,3,4,1",
     ],
 )
 def test_a_bad_row_names_file_and_line(tmp_path, line):
@@ -218,7 +218,7 @@ def test_a_pair_as_lobster_writes_it(tmp_path):
 
 def test_taking_more_than_there_is_is_an_error(tmp_path):
     rows = events((NEW, 1, 5, 100, BUY), (EXECUTION, 1, 6, 100, BUY))
-    with pytest.raises(ValueError, match="event 1 takes more than rests at its price"):
+    with pytest.raises(ValueError, match=r"event 1, .*: more is taken than rests at the price"):
         write_pair(tmp_path, "ES", rows)
 
 

@@ -145,7 +145,9 @@ def test_a_failure_leaves_things_as_they_were(scenario, folder, monkeypatch, ear
 def test_a_failing_rename_brings_the_old_folder_back(scenario, folder, monkeypatch):
     record(scenario, 7, folder)
 
-    def rename(path, target, original=type(folder).rename):
+    original = type(folder).rename
+
+    def rename(path, target):
         if path.name.endswith(".new"):
             raise OSError(28, "No space left on device")
         return original(path, target)
@@ -189,8 +191,8 @@ def test_damage_is_told_in_one_line(scenario, folder):
     provenance, resolved = folder / "provenance.json", folder / "scenario.toml"
     facts, text = json.loads(provenance.read_text()), resolved.read_text()
     assert "not the scenario of this run" in damaged(folder, lambda: resolved.write_text(text.replace("5.0", "6.0")))
-    assert "scenario.toml: depth_musd: 'x' should be" in damaged(
-        folder, lambda: resolved.write_text(text.replace("5.0", "'x'"))
+    assert "scenario.toml: depth_musd: True should be" in damaged(
+        folder, lambda: resolved.write_text(text.replace("5.0", "true", 1))
     )
     resolved.write_text(text)
     assert "seed: missing" in damaged(folder, lambda: provenance.write_text(json.dumps(facts | {"seed": None})))

@@ -559,34 +559,24 @@ def stream(seed: int, length: int) -> list[Message]:
         prices = [1, 2, 50, 51, 10**6, 2**29, 2**30, 2**31 - 2, LARGEST, *draw.sample(range(1, LARGEST), 9)]
     sizes = draw.choice([range(1, 5), range(1, 100), range(LARGEST - 3, LARGEST + 1)])
     ids = draw.choice([range(20), range(150), [LARGEST_ID - i for i in range(60)]])
-    rare = draw.choice([0.0, 0.0, 0.02])
-    ops = draw.choices(OPS, OP_WEIGHTS, k=length)
-    return [message_of(op, draw, prices, sizes, ids, rare) for op in ops]
+    fields = {"id": ids, "side": "BS", "px": prices, "qty": sizes, "stop": prices, "lo": prices, "hi": prices}
+    columns = [draw.choices(values, k=length) for values in fields.values()]
+    messages = [dict(zip(fields, values, strict=True)) for values in zip(*columns, strict=True)]
+    for message, op in zip(messages, draw.choices(OPS, OP_WEIGHTS, k=length), strict=True):
+        message["op"] = op
+        if draw.random() < 0.7:
+            message["owner"] = draw.choice([1, 2, LARGEST_ID])
+        if op == "band" and draw.random() < 0.6:
+            message |= {"lo": 0, "hi": LARGEST}
+    for message in draw.sample(messages, draw.choice([0, 0, length // 50])):
+        message |= draw.choice([{"side": "X"}, {"px": draw.choice(BAD_VALUES)}, {"qty": draw.choice(BAD_VALUES)}])
+    return messages
 
 
+# All messages have all fields, used or not.
 OPS = ["limit", "ioc", "fok", "post", "market", "stop", "stoplimit", "cancel", "modify", "halt", "resume", "band"]
 OP_WEIGHTS = [40, 4, 4, 6, 5, 5, 5, 14, 12, 0.4, 4, 0.8]
 BAD_VALUES = [0, -1, LARGEST + 1, 2**32 + 1, 2**63, -(2**63)]
-
-
-def message_of(op: str, draw: random.Random, prices: Any, sizes: Any, ids: Any, rare: float) -> Message:
-    """One message with all fields, used or not; `rare` is the share of values that are refused."""
-    if op == "band":
-        lo, hi = draw.choice(prices), draw.choice(prices)
-        return band(min(lo, hi), max(lo, hi)) if draw.random() < 0.3 else band(0, LARGEST)
-    message = {
-        "op": op,
-        "id": draw.choice(ids),
-        "side": "BS"[draw.random() < 0.5],
-        "px": draw.choice(prices),
-        "qty": draw.choice(sizes),
-        "stop": draw.choice(prices),
-    }
-    if draw.random() < 0.7:
-        message["owner"] = draw.choice([1, 2, LARGEST_ID])
-    if draw.random() < rare:
-        message |= draw.choice([{"side": "X"}, *({key: draw.choice(BAD_VALUES)} for key in ("px", "qty", "stop"))])
-    return message
 
 
 def assert_agree(messages: list[Message], stp: str) -> None:
@@ -616,6 +606,25 @@ def test_streams_agree_without_jit():
         text=True,
     )
     assert run.returncode == 0, run.stdout
+
+
+def test_many_orders_trades_and_prices_agree():
+    draw = random.Random(1)
+    prices = draw.sample(range(1, LARGEST), 300)
+    messages = []
+    for _ in range(4):
+        messages += [sell(id, draw.choice(prices), 2) for id in range(20_000)]
+        messages += [market(id, "B", 1) for id in range(20_000, 25_000)]
+        messages.append(market(-1, "B", LARGEST))
+    assert_agree(messages, "none")
+
+
+def test_many_stops_at_once_agree():
+    draw = random.Random(2)
+    messages = [stoplimit(id, "S", 100, draw.randrange(200, LARGEST), 1) for id in range(1_000)]
+    messages += [stop(id, "B", draw.randint(100, 300), 1) for id in range(1_000, 2_000)]
+    messages += [sell(2_000, 100, 1), market(2_001, "B", 1)]
+    assert_agree(messages, "none")
 
 
 SMALL = st.integers(1, 4)

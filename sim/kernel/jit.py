@@ -4,8 +4,8 @@ Every kernel function is compiled without numba's reference counting (`_nrt=Fals
 passed to small helpers costs a factor of four to fifteen. It is allowed because kernel functions allocate nothing and
 return no arrays. The flag is private to numba; it stands in this one place and the benchmark guards it.
 
-numba's cache does not see an edit in another file, so the cache folder is named by a digest of the sources of `sim`
-that are compiled, unless the user has set NUMBA_CACHE_DIR.
+numba's cache does not see an edit in another file, so the cache folder is named by a digest of the kernel's sources,
+unless the user has set NUMBA_CACHE_DIR.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _HERE = Path(__file__).parent
 
 
 def _digest() -> str:
-    sources = [*sorted(_HERE.glob("*.py")), *sorted(_HERE.parent.glob("*.py"))]
+    sources = sorted(_HERE.glob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:12]
 
 

@@ -1,0 +1,372 @@
+"""The vocabulary of an agent: what it sees (a view), what wakes it (alarms), what it answers (orders and programs).
+
+A trader sleeps until one of its alarms rings. Then `decide` gets a view of the market and the alarm, and answers with
+actions; `alarms` says what wakes it next, which replaces all it had armed before. `prepare` is asked once a session,
+before the opening auction. Contracts are signed: plus buys, minus sells. Prices are index points, times nanoseconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import mesa
+from pydantic import BaseModel
+
+from sim.kernel.draws import uniform
+from sim.options import Contract
+
+if TYPE_CHECKING:
+    from sim.model import MarketModel, View
+
+
+# What wakes a trader
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """Ring at a time."""
+
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """Ring when the mid is at or below a price."""
+
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Above:
+    """Ring when the mid is at or above a price."""
+
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class OnNews:
+    """Ring at every news item."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnFill:
+    """Ring when an order of this trader has traded."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnVol:
+    """Ring when the VIX has moved by so many points since it was armed."""
+
+    points: float
+
+
+type Alarm = At | Below | Above | OnNews | OnFill | OnVol
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The alarm that woke a trader.
+
+    `kind` is "auction", "open", "time", "below", "above", "news", "fill" or "vol"; `detail` the level or the name of
+    the news.
+    """
+
+    kind: str
+    detail: float | str = 0.0
+
+
+# What a trader answers: orders
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Trade at once at whatever price."""
+
+    contracts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Trade at a price or better; the rest stays in the book."""
+
+    contracts: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ioc:
+    """Trade at a price or better now; the rest is cancelled."""
+
+    contracts: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fok:
+    """Trade all at a price or better now, or nothing."""
+
+    contracts: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class PostOnly:
+    """Rest at a price; refused where it would trade."""
+
+    contracts: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A market order that waits until the last trade has reached a price."""
+
+    contracts: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopLimit:
+    """A limit order that waits until the last trade has reached a price."""
+
+    contracts: int
+    stop_points: float
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An own order in the book, as `view.orders` lists them."""
+
+    row: int
+    ident: int
+    contracts: int
+    points: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Cancel an own order."""
+
+    order: Order
+
+
+@dataclass(frozen=True, slots=True)
+class Modify:
+    """Change price and open size of an own order."""
+
+    order: Order
+    contracts: int
+    points: float
+
+
+# Standing programs, carried out by the kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Work an order over time; it replaces what this trader was still working.
+
+    `until_ns` spreads it evenly to that time (TWAP), `pov` bounds it to a share of the market's volume (POV); with
+    both, the share bounds the pace and the end may come later. Child orders are geometric of mean `child` contracts,
+    take no more than the best queue, and keep their size until executed. `limit` is the worst price (0 = none).
+    """
+
+    contracts: int
+    until_ns: int = 0
+    pov: float = 0.0
+    child: float = 3.5
+    limit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """Keep an order at the best price of its own side, following it; from `until_ns` on cross the spread."""
+
+    contracts: int
+    until_ns: int = 0
+    child: float = 5.0
+    looks_per_second: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A market maker's ladder on both sides: elastic, skewed by inventory, withdrawn as volatility rises.
+
+    `contracts` at the best price; a level further away shows (1 + shape x ticks) times as much, growing up to
+    `shape_ticks` and shown to `levels`. `requotes` looks a second at each price, `fills` looks a second at an open
+    spread. Inventory is remembered for `memory_seconds`; at `max_inventory` one side is nearly gone. Depth shrinks as
+    (reference / one-minute volatility)^withdrawal within `bounds`; volatilities in points a square-root minute.
+    """
+
+    contracts: float
+    max_inventory: float
+    shape: float = 0.35
+    shape_ticks: float = 6.0
+    levels: int = 10
+    requotes: float = 0.2
+    fills: float = 10.0
+    skew: float = 1.0
+    tilt: float = 0.5
+    memory_seconds: float = 40.0
+    withdrawal: float = 0.4
+    reference_vol: float = 4.0
+    bounds: tuple[float, float] = (0.2, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class LatentOrders:
+    """A stream of limit orders, uniform over `reach_points` behind the opposite best, each for an exponential life.
+
+    Before an auction the book is stocked around `around` with what the stream would have left.
+    """
+
+    orders_per_second: float
+    reach_points: float
+    size: float
+    life_seconds: float
+    around: float
+    hollow_points: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseOrders:
+    """A stream of market orders of random sign; `selective` of them take no more than the best queue."""
+
+    contracts_per_second: float
+    size: float = 3.5
+    selective: float = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Metaorders:
+    """A stream of metaorders of random sign: Pareto sizes, log-uniform participation in `flow` contracts a second."""
+
+    contracts_per_second: float
+    flow: float
+    size: float = 3.5
+    selective: float = 0.9
+    smallest: float = 20.0
+    largest: float = 6000.0
+    tail: float = 1.5
+    participation: tuple[float, float] = (0.02, 0.15)
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """How the pace of noise and metaorders follows the time of day and excites itself.
+
+    A share `feedback` of the activity is proportional to past variance over that of `reference_vol` (points a
+    square-root minute), up to `cap`; over the session it is `base + rise |2x - 1|^3`.
+    """
+
+    feedback: float
+    cap: float
+    reference_vol: float
+    base: float
+    rise: float
+
+
+@dataclass(frozen=True, slots=True)
+class TradeOptions:
+    """Buy (+) or sell (-) options at the dealers' best quote."""
+
+    contract: Contract
+    contracts: int
+
+
+type Action = (
+    Market
+    | Limit
+    | Ioc
+    | Fok
+    | PostOnly
+    | Stop
+    | StopLimit
+    | Cancel
+    | Modify
+    | Work
+    | Touch
+    | Quote
+    | LatentOrders
+    | NoiseOrders
+    | Metaorders
+    | Activity
+    | TradeOptions
+)
+
+
+def stream_key(seed: int, *parts: object) -> int:
+    """Key of a random stream: an int64 that depends on the seed and the stream's name alone."""
+    text = "/".join(map(str, (seed, *parts)))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
+
+
+class Draws:
+    """A trader's random numbers: the n-th is a function of its key and n."""
+
+    def __init__(self, key: int) -> None:
+        self._key, self._index = key, 0
+
+    def uniform(self) -> float:
+        """Uniform on [0, 1)."""
+        self._index += 1
+        return float(uniform(self._key, self._index, 0))
+
+    def normal(self) -> float:
+        """Standard normal (Box and Muller)."""
+        radius = math.sqrt(-2.0 * math.log(1.0 - self.uniform()))
+        return radius * math.cos(2.0 * math.pi * self.uniform())
+
+    def exponential(self) -> float:
+        """Exponential of mean one."""
+        return -math.log(1.0 - self.uniform())
+
+
+class Trader(mesa.Agent):
+    """A participant; subclasses give `Params`, `decide` and `alarms`.
+
+    Attributes
+    ----------
+    name, crowd, group, index, crowd_size
+        Such as "dealers[3]", its table in the scenario and the group it is counted in, its place among how many.
+    owner
+        Its number in the ledger and on the tape, from 1.
+    p
+        Its parameters.
+    draw
+        Its random numbers.
+    """
+
+    class Params(BaseModel, frozen=True, extra="forbid"):
+        """Parameters of the crowd, from its table in the scenario."""
+
+    latency_ns: int = 0
+    """Time an order takes from this trader to the book."""
+
+    def __init__(
+        self, model: MarketModel, *, crowd: str, group: str, index: int, crowd_size: int, owner: int, params: Any
+    ) -> None:
+        super().__init__(model)
+        self.name = f"{crowd}[{index}]"
+        self.crowd, self.group, self.index, self.crowd_size = crowd, group, index, crowd_size
+        self.owner = owner
+        self.p = params
+        self.key = stream_key(model.seed, crowd, index)
+        self.draw = Draws(self.key)
+
+    def prepare(self, view: View) -> Iterable[Action]:
+        """Answer before a session's opening auction: limit orders, liquidity."""
+        return ()
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Answer when an alarm rings; asked at the open, too."""
+        return ()
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Say what wakes this trader next."""
+        return ()
