@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from sim.kernel import world
 from sim.kernel.auction import uncross
 from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
@@ -18,15 +18,19 @@ from sim.kernel.state import (
     ASK,
     ASKS,
     AUCTION,
+    BAND_HI,
+    BAND_LO,
     BEST,
     BID,
     BIDS,
     CASH,
     EVENTS,
+    HALTED,
     HEAD,
     ID,
     LANES,
     LAST,
+    LEDGER,
     LIVE,
     LOGGING,
     MID2,
@@ -40,6 +44,7 @@ from sim.kernel.state import (
     QTY,
     QUOTES,
     ROW,
+    RUNG,
     STOPS,
     STP,
     T_MAKER_ID,
@@ -49,6 +54,7 @@ from sim.kernel.state import (
     TRADE_TAPE,
     TRADES,
     VOLUME,
+    WATCH,
     Books,
     new_books,
 )
@@ -72,15 +78,30 @@ from sim.kernel.world import (
     P_SLOTS,
     PENDING_TOP,
     PROGRAM_TOP,
+    S_ACTIVITY_CAP,
     S_CLOSE,
+    S_EWMA_A,
+    S_EWMA_B,
+    S_EWMA_C,
+    S_FEEDBACK,
+    S_FLOW_SIGMA2,
     S_LAST_MID2,
+    S_NOTIONAL,
+    S_ONE_TICK,
     S_OPEN,
+    S_PACE,
+    S_SIGMA2,
+    S_SPREAD,
+    S_TWO_SIDED,
+    S_U_BASE,
+    S_U_RISE,
     SEEN_AT,
     SEEN_POSITION,
     X_NEXT,
     World,
     new_world,
 )
+from sim.units import POINT_USD, TICK_POINTS
 
 
 def grown(b: Books) -> Books:
@@ -132,7 +153,7 @@ class Market:
         self.b = new_books(n_books, n_owners)
         self.w = new_world(n_books, ladders=ladders)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
-        self.b.counts[LOGGING] = log_events
+        self.b.counts[[LOGGING, LEDGER]] = log_events, True
         self._ladders = 0
 
     @property
@@ -175,10 +196,26 @@ class Market:
         self._ladders = 0
         stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
 
-    def set_flow(self, book: int, **columns: float) -> None:
-        """Set columns of `stats` by name, such as `S_FEEDBACK=0.35`."""
-        for name, value in columns.items():
-            self.w.stats[book, getattr(world, name)] = value
+    def set_activity(self, feedback: float, cap: float, sigma: float, base: float, rise: float, book: int = 0) -> None:
+        """Set how the flow's pace follows the time of day and excites itself (`sim.trader.Activity`); sigma in ticks."""
+        stats = self.w.stats[book]
+        stats[[S_FEEDBACK, S_ACTIVITY_CAP, S_FLOW_SIGMA2, S_U_BASE, S_U_RISE]] = feedback, cap, sigma**2, base, rise
+        if stats[S_EWMA_C] == 0.0:
+            stats[[S_EWMA_A, S_EWMA_B, S_EWMA_C, S_SIGMA2]] = sigma**2
+        stats[S_PACE] = 1.0
+
+    def pace_cap(self, book: int = 0) -> float:
+        """The largest pace the flow can have: candidates come at this rate."""
+        base, rise, cap = self.w.stats[book, [S_U_BASE, S_U_RISE, S_ACTIVITY_CAP]]
+        return float(cap * (base + rise))
+
+    def in_auction(self, book: int = 0) -> bool:
+        """Whether a call auction collects orders."""
+        return bool(self.b.books[book, AUCTION])
+
+    def is_live(self, row: int, order: int) -> bool:
+        """Whether an order or waiting stop is still there."""
+        return bool(self.b.orders[row, ID] == order)
 
     def open_auction(self, book: int = 0) -> int:
         """End the call auction of a book; contracts traded. The market's pulse starts with the first one."""
@@ -277,7 +314,7 @@ class Market:
         if not self.alive(program):
             return
         for row, order in self._orders_of(program[0]):
-            if row and self.b.orders[row, ID] == order:
+            if row and self.is_live(row, order):
                 self.send(int(self.b.orders[row, OWNER]), OP_CANCEL, row=row)
         end_program(self.w, program[0])
 
@@ -285,6 +322,45 @@ class Market:
         row = self.w.programs[p]
         slots = self.w.slots[row[P_SLOTS]].reshape(-1, 2) if row[P_SLOTS] else np.zeros((0, 2), np.int64)
         return [(int(row[P_ROW]), int(row[P_ORDER])), *((int(a), int(b)) for a, b in slots)]
+
+    def transfer(self, giver: int, taker: int, contracts: int, price: int, book: int = 0) -> None:
+        """Move contracts from one owner to another at a price, outside the book: positions at the start."""
+        for owner, bought in ((taker, contracts), (giver, -contracts)):
+            self.b.owners[owner, book, POSITION] += bought
+            self.b.owners[owner, book, CASH] -= bought * price
+
+    def set_band(self, low: int, high: int, book: int = 0) -> None:
+        """Refuse new prices outside a band (ticks, inclusive)."""
+        self.b.books[book, [BAND_LO, BAND_HI]] = low, high
+
+    def set_halted(self, halted: bool, book: int = 0) -> None:
+        """Halt or resume trading."""
+        self.b.books[book, HALTED] = halted
+
+    def set_auction(self, book: int = 0) -> None:
+        """Start a call auction: orders collect."""
+        self.b.books[book, AUCTION] = 1
+
+    def last(self, book: int = 0) -> int:
+        """Price of the last trade of the session, 0 before the first."""
+        return int(self.b.books[book, LAST])
+
+    def hourly_sigma(self, book: int = 0) -> float:
+        """Volatility over about the last hour, in ticks a square-root minute."""
+        return math.sqrt(self.w.stats[book, S_EWMA_C])
+
+    def integrals(self, book: int = 0) -> np.ndarray:
+        """Time integrals (ns) so far: dollars at the best quotes per side, spread in ticks, one-tick and quoted time."""
+        notional, spread, one_tick, two_sided = self.w.stats[book, [S_NOTIONAL, S_SPREAD, S_ONE_TICK, S_TWO_SIDED]]
+        return np.array([notional * TICK_POINTS * POINT_USD, spread, one_tick, two_sided])
+
+    def watch(self, owner: int, on: bool) -> None:
+        """Ring when an owner has a fill, or no more."""
+        self.b.owners[owner, :, WATCH] = on
+
+    def has_rung(self, owner: int) -> bool:
+        """Whether an owner watched has had a fill."""
+        return bool((self.b.owners[owner, :, WATCH] == RUNG).any())
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""

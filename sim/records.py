@@ -100,11 +100,13 @@ def tape_sha256(*arrays: np.ndarray) -> str:
 # Running
 
 
-def simulate(scenario: Scenario, seed: int, progress: Callable[[int, int], None] | None = None) -> MarketModel:
+def simulate(
+    scenario: Scenario, seed: int, progress: Callable[[int, int], None] | None = None, *, log_events: bool = False
+) -> MarketModel:
     """Run a scenario to its end; `progress` gets the bars done and the bars in total after each."""
     from sim.model import MarketModel
 
-    model = MarketModel(scenario, rng=seed)
+    model = MarketModel(scenario, rng=seed, log_events=log_events)
     while model.running:
         model.step()
         if progress:
@@ -124,7 +126,7 @@ def record(
     """Run a scenario and write its folder, with LOBSTER files if asked; a folder in the way is refused at once."""
     check_place(folder, scenario, seed)
     start = time.perf_counter()
-    model = simulate(scenario, seed, progress)
+    model = simulate(scenario, seed, progress, log_events=lobster)
     write_run(
         folder,
         scenario=scenario,

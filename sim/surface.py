@@ -247,6 +247,10 @@ class Surface:
             raise ValueError(f"expiry {book.expiry[~known][0]} is not quoted; name it in `held`")
         return row.astype(np.int64)
 
+    def quotes_expiry(self, day: date) -> bool:
+        """Say whether an expiry date is quoted."""
+        return bool(np.isin(np.datetime64(day), self.expiry))
+
     def at(self, now_ns: int) -> Quotes:
         """Return the surface as it is at `now_ns`, with the background volatility of the last `observe`."""
         params = self.params

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mesa
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from sim.kernel.draws import uniform
 from sim.options import Contract
@@ -300,6 +300,11 @@ type Action = (
 )
 
 
+def number(default: Any, low: float, high: float, unit: str, description: str) -> Any:
+    """Field of a `Params` class: a number with its bounds (inclusive), unit and meaning."""
+    return Field(default, ge=low, le=high, description=description, json_schema_extra={"unit": unit})
+
+
 def stream_key(seed: int, *parts: object) -> int:
     """Key of a random stream: an int64 that depends on the seed and the stream's name alone."""
     text = "/".join(map(str, (seed, *parts)))
@@ -358,6 +363,10 @@ class Trader(mesa.Agent):
         self.p = params
         self.key = stream_key(model.seed, crowd, index)
         self.draw = Draws(self.key)
+
+    @classmethod
+    def gather(cls, crowd: Sequence[Any]) -> None:
+        """Let the traders of one crowd meet, once, before the first session."""
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Answer before a session's opening auction: limit orders, liquidity."""

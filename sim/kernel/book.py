@@ -58,6 +58,7 @@ from sim.kernel.state import (
     LANE,
     LANES,
     LAST,
+    LEDGER,
     LIMIT,
     LIVE,
     LOGGING,
@@ -79,6 +80,7 @@ from sim.kernel.state import (
     QUOTES,
     RING,
     ROW,
+    RUNG,
     SELL_STOPS,
     SEQ,
     STOPS,
@@ -199,10 +201,11 @@ def trade_at(b, now, book, row, price, side, size, order, owner, decision, cause
     b.tape[TRADE_TAPE, n, 10] = 1 - 2 * side
     b.tape[TRADE_TAPE, n, 11] = b.counts[SEQ]
     b.tape[TRADE_TAPE, n, 12] = cause
-    bought = size * (1 - 2 * side)
-    settle(b, book, owner, bought, price)
-    settle(b, book, maker, -bought, price)
-    b.owners[maker, book, HIT] = b.counts[SEQ]
+    if b.counts[LEDGER] != 0:
+        bought = size * (1 - 2 * side)
+        settle(b, book, owner, bought, price)
+        settle(b, book, maker, -bought, price)
+        b.owners[maker, book, HIT] = b.counts[SEQ]
     b.books[book, LAST] = price
     log(b, now, EVENT_FILL, row, size)
 
@@ -211,7 +214,9 @@ def trade_at(b, now, book, row, price, side, size, order, owner, decision, cause
 def settle(b, book, owner, bought, price):
     b.owners[owner, book, POSITION] += bought
     b.owners[owner, book, CASH] -= bought * price
-    b.counts[RING] |= b.owners[owner, book, WATCH]
+    if b.owners[owner, book, WATCH] != 0:
+        b.owners[owner, book, WATCH] = RUNG
+        b.counts[RING] = 1
 
 
 @inline
@@ -504,15 +509,29 @@ def modify(b, now, row, price, qty, cause):
 
 @kernel
 def execute(b, now, row, qty):
-    """Take `qty` off a resting order as an exchange reports it; OK where that order was first in the best queue."""
+    """Take `qty` off a resting order as an exchange reports it; OK where that order was first in the best queue.
+
+    Where it was not, what stood before it is gone at the exchange, and is taken out here.
+    """
     b.counts[SEQ] += 1
     lane = b.orders[row, LANE]
-    first = b.levels[level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)]), HEAD] == row
+    code = OK
+    ahead = first_row(b, lane)
+    while ahead != row:
+        drop(b, ahead)
+        ahead = first_row(b, lane)
+        code = NOT_FIRST
     size = min(qty, b.orders[row, QTY])
     trade(b, now, lane >> 2, row, 1 - (lane & 1), size, -1, 0, 0, 0)
     take_off(b, row, size)
     conclude(b, now, lane >> 2, 0, 0, 0)
-    return OK if first else NOT_FIRST
+    return code
+
+
+@inline
+def first_row(b, lane):
+    """The order at the front of a lane's best queue."""
+    return b.levels[level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)]), HEAD]
 
 
 @kernel

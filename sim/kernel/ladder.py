@@ -45,7 +45,7 @@ def key_of(lane, price):
 @inline
 def level_at(b, lane, key):
     """Row of `levels` for a key; a row of the empty page 0 where the page is not mapped."""
-    return (b.index[lane, key >> PAGE_BITS] << PAGE_BITS) | (key & (PAGE - 1))
+    return (b.table[lane, key >> PAGE_BITS] << PAGE_BITS) | (key & (PAGE - 1))
 
 
 @inline
@@ -58,7 +58,7 @@ def lowest_bit(word):
 def mark_page(b, lane, page):
     for depth in range(5):
         word = page >> 5
-        b.index[lane, TREE_OFFSETS[depth] + word] |= 1 << (page & 31)
+        b.table[lane, TREE_OFFSETS[depth] + word] |= 1 << (page & 31)
         page = word
 
 
@@ -66,8 +66,8 @@ def mark_page(b, lane, page):
 def unmark_page(b, lane, page):
     for depth in range(5):
         word = page >> 5
-        b.index[lane, TREE_OFFSETS[depth] + word] &= ~(1 << (page & 31))
-        if b.index[lane, TREE_OFFSETS[depth] + word] != 0:
+        b.table[lane, TREE_OFFSETS[depth] + word] &= ~(1 << (page & 31))
+        if b.table[lane, TREE_OFFSETS[depth] + word] != 0:
             return
         page = word
 
@@ -78,11 +78,11 @@ def next_page(b, lane, page):
     node = page
     for depth in range(5):
         word = node >> 5
-        above = b.index[lane, TREE_OFFSETS[depth] + word] & -(2 << (node & 31))
+        above = b.table[lane, TREE_OFFSETS[depth] + word] & -(2 << (node & 31))
         if above != 0:
             node = (word << 5) | lowest_bit(above)
             for below in range(depth - 1, -1, -1):
-                node = (node << 5) | lowest_bit(b.index[lane, TREE_OFFSETS[below] + node])
+                node = (node << 5) | lowest_bit(b.table[lane, TREE_OFFSETS[below] + node])
             return node
         node = word
     return -1
@@ -96,14 +96,14 @@ def open_page(b, lane, page):
         b.counts[PAGE_TOP] += 1
     else:
         b.counts[FREE_PAGE] = b.pages[slot, PAGE_NEXT]
-    b.index[lane, page] = slot
+    b.table[lane, page] = slot
     mark_page(b, lane, page)
 
 
 @inline
 def close_page(b, lane, page):
-    slot = b.index[lane, page]
-    b.index[lane, page] = 0
+    slot = b.table[lane, page]
+    b.table[lane, page] = 0
     b.pages[slot, PAGE_NEXT] = b.counts[FREE_PAGE]
     b.counts[FREE_PAGE] = slot
     unmark_page(b, lane, page)
@@ -113,7 +113,7 @@ def close_page(b, lane, page):
 def next_key(b, lane, key):
     """Best key in use at or beyond `key`, or NO_KEY."""
     page = key >> PAGE_BITS
-    slot = b.index[lane, page]
+    slot = b.table[lane, page]
     if slot != 0:
         for level in range((slot << PAGE_BITS) | (key & (PAGE - 1)), (slot + 1) << PAGE_BITS):
             if b.levels[level, COUNT] != 0:
@@ -124,7 +124,7 @@ def next_key(b, lane, key):
 
 @inline
 def next_key_of_page(b, lane, page):
-    level = b.index[lane, page] << PAGE_BITS
+    level = b.table[lane, page] << PAGE_BITS
     while b.levels[level, COUNT] == 0:
         level += 1
     return (page << PAGE_BITS) | (level & (PAGE - 1))
@@ -134,7 +134,7 @@ def next_key_of_page(b, lane, page):
 def push(b, row):
     """Put an order at the back of the queue at its key."""
     lane, key = b.orders[row, LANE], b.orders[row, KEY]
-    if b.index[lane, key >> PAGE_BITS] == 0:
+    if b.table[lane, key >> PAGE_BITS] == 0:
         open_page(b, lane, key >> PAGE_BITS)
     level = level_at(b, lane, key)
     tail = b.levels[level, TAIL]

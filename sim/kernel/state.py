@@ -42,10 +42,11 @@ them, MID2 their sum while both sides are there (the last one otherwise), QUOTED
     RING,
     ROW,
     LOGGING,
-) = range(14)
+    LEDGER,
+) = range(15)
 """Entries of `counts`: free lists and high-water marks, live orders and waiting stops, rows on the tapes, accepted
 messages, the last message's number, whether a watched owner had a fill, the row where the last entered order rests
-(0 = nowhere), whether events are logged."""
+(0 = nowhere), whether events are logged and a ledger is kept."""
 
 (
     T_TIME,
@@ -114,7 +115,8 @@ TREE_WORDS = 2**18 + 2**13 + 2**8 + 2**3 + 1
 TRADE_TAPE, QUOTE_TAPE, EVENT_TAPE = range(3)
 POSITION, CASH, HIT, WATCH = range(4)
 """Last axis of `owners`: contracts held, ticks x contracts received, the last message that traded with an order of
-theirs, whether a fill of theirs rings."""
+theirs, whether a fill of theirs rings (1) and has rung (RUNG)."""
+RUNG = 2
 
 
 class Books(NamedTuple):
@@ -123,7 +125,7 @@ class Books(NamedTuple):
     A struct of few arrays on purpose: every array costs some ten machine words in every call that is not inlined.
     """
 
-    index: np.ndarray
+    table: np.ndarray
     """(lanes, 2**23 + tree): the page table of a lane, then its tree of mapped pages."""
     pages: np.ndarray
     levels: np.ndarray
@@ -139,12 +141,12 @@ class Books(NamedTuple):
 def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int = 1 << 6, tape: int = 1 << 16) -> Books:
     """Empty books; owners are 0 (nobody) to `n_owners`; the sizes are where the buffers start."""
     state = Books(
-        index=np.zeros((n_books * LANES, TREE_START + TREE_WORDS), np.int64),
+        table=np.zeros((n_books * LANES, TREE_START + TREE_WORDS), np.int64),
         pages=np.zeros((pages, 2), np.int64),
         levels=np.zeros((pages * PAGE, 4), np.int64),
         orders=np.zeros((orders, 10), np.int64),
         books=np.zeros((n_books, 16), np.int64),
-        counts=np.zeros(14, np.int64),
+        counts=np.zeros(15, np.int64),
         tape=np.zeros((3, tape, 13), np.int64),
         owners=np.zeros((n_owners + 1, n_books, 4), np.int64),
     )

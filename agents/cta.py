@@ -1,0 +1,79 @@
+"""CTA trend followers: long above the moving average of each horizon, short below, scaled to a target volatility.
+
+A horizon's signal is a sign ladder (Hurst, Ooi and Pedersen 2013, "Demystifying managed futures"; Baltas and Kosowski
+2013). On one day only the levels matter: the average of the last 10 and 20 days, the sell triggers of the bank notes,
+lies differently for each fund; longer ones are further down. A trigger fires only once the price has traded above it
+by the re-arm distance. What is sold is worked over time, at a small share of the volume.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from sim.trader import Above, Action, Alarm, Below, Ring, Trader, Work, number
+from sim.view import View
+
+DAYS = 252
+MEMORY_DAYS = 20
+
+
+class TrendFollower(Trader):
+    """A fund that sells when the price falls through its trend levels."""
+
+    class Params(Trader.Params):
+        """Size of all funds together, their levels and their execution."""
+
+        contracts: float = number(
+            25_000.0, 0, 1e6, "contracts", "position of all funds, fully long at target volatility"
+        )
+        horizons_days: tuple[int, ...] = (10, 20, 50, 100, 200)
+        """Horizons of the moving averages."""
+        first_points: tuple[float, ...] = (6700.0, 6685.0, 6457.0, 6300.0, 6150.0)
+        """Level of each horizon's average, for the first fund."""
+        last_points: tuple[float, ...] = (6685.0, 6665.0, 6420.0, 6270.0, 6100.0)
+        """The same for the last; the others lie evenly between."""
+        weights: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2, 0.2)
+        """Share of each horizon."""
+        rearm_points: float = number(10.0, 0, 1000, "points", "a trigger is armed this far above it")
+        target_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility at which a position has its full size")
+        past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days")
+        twap_low_seconds: float = number(450.0, 1, 23_400, "s", "shortest time over which a sale is worked")
+        twap_high_seconds: float = number(1350.0, 1, 23_400, "s", "longest")
+        pov: float = number(0.05, 0, 1, "share of volume", "largest participation of a fund")
+
+    def __init__(self, model: object, **about: object) -> None:
+        super().__init__(model, **about)  # type: ignore[arg-type]
+        place = self.index / max(self.crowd_size - 1, 1)
+        pairs = zip(self.p.first_points, self.p.last_points, strict=True)
+        self.levels = [first + (last - first) * place for first, last in pairs]
+        self.armed = [False] * len(self.levels)
+        self.work_s = self.p.twap_low_seconds + self.draw.uniform() * (
+            self.p.twap_high_seconds - self.p.twap_low_seconds
+        )
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Arm the triggers the price has left below, turn short where it has fallen through one that was armed."""
+        sold = 0.0
+        for place, level in enumerate(self.levels):
+            if self.armed[place] and view.mid <= level:
+                self.armed[place] = False
+                sold += 2 * self.p.weights[place] * self.size(view)
+            elif view.mid >= level + self.p.rearm_points:
+                self.armed[place] = True
+        if not sold:
+            return []
+        return [Work(view.working - round(sold), until_ns=view.later(self.work_s), pov=self.p.pov)]
+
+    def size(self, view: View) -> float:
+        """Contracts of a full position at the volatility seen, today's move included."""
+        today = math.log(view.mid / view.prior_close) ** 2 * DAYS
+        variance = self.p.past_vol**2 + (today - self.p.past_vol**2) / MEMORY_DAYS
+        return self.p.contracts / self.crowd_size * min(self.p.target_vol / math.sqrt(variance), 1.5)
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Each level: fall through it where armed, rise above it by the re-arm distance where not."""
+        return [
+            Below(level) if armed else Above(level + self.p.rearm_points)
+            for level, armed in zip(self.levels, self.armed, strict=True)
+        ]

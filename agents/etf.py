@@ -1,0 +1,83 @@
+"""ETF macro traders: follow news, momentum, bitcoin and one another, in clips of an index fund.
+
+A trader looks about once a minute; how often it trades grows with the volatility it sees, which side it takes is a
+logit of its signal (Brock and Hommes 1998; Lux 1995 for herding). Its peers are its neighbours in a small world
+(Watts and Strogatz 1998). The arbitrage between fund and future is taken as immediate, so its clips reach the future.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import networkx as nx
+
+from sim.trader import Action, Alarm, At, OnNews, Ring, Trader, Work, number, stream_key
+from sim.view import View
+
+
+class MacroTrader(Trader):
+    """Trades clips of an index fund, on the side of its signal."""
+
+    class Params(Trader.Params):
+        """Signal, clips and peers."""
+
+        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
+        attention: float = number(0.36, 0, 10, "1", "chance of trading at a look at the reference volatility")
+        reference_vol_points: float = number(1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day")
+        attention_power: float = number(1.0, 0, 4, "1", "growth of attention with volatility")
+        clip_contracts: float = number(60.0, 1, 10_000, "contracts", "median clip")
+        clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm")
+        work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked")
+        news: float = number(0.65, 0, 10, "1/%", "weight of news")
+        news_decay_minutes: float = number(20.0, 0.1, 390, "min", "memory of news")
+        momentum: float = number(0.007, 0, 1, "1/point", "weight of the 15-minute move beyond the threshold")
+        momentum_minutes: int = number(15, 1, 390, "min", "over which the move is taken")
+        threshold_points: float = number(15.0, 0, 1000, "points", "smaller moves are noise")
+        momentum_cap: float = number(0.35, 0, 10, "1", "largest weight of momentum")
+        bitcoin: float = number(0.03, 0, 10, "1/%", "weight of bitcoin's moves")
+        bitcoin_decay_minutes: float = number(60.0, 0.1, 390, "min", "memory of bitcoin's moves")
+        herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side")
+        peers: int = number(6, 2, 1000, "traders", "neighbours in the network")
+        rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere")
+        choice: float = number(2.0, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
+
+    def __init__(self, model: object, **about: object) -> None:
+        super().__init__(model, **about)  # type: ignore[arg-type]
+        self.side = 0
+        self.peers: Sequence[MacroTrader] = ()
+
+    @classmethod
+    def gather(cls, crowd: Sequence[MacroTrader]) -> None:
+        """Let a crowd meet: everyone gets to know its peers."""
+        if len(crowd) < 3:
+            return
+        p = crowd[0].p
+        seed = stream_key(crowd[0].key, "peers") % 2**32
+        graph = nx.watts_strogatz_graph(len(crowd), min(p.peers, len(crowd) - 1), p.rewired, seed=seed)
+        for trader in crowd:
+            trader.peers = [crowd[peer] for peer in sorted(graph.neighbors(trader.index))]
+
+    def signal(self, view: View) -> float:
+        """News, momentum beyond a threshold, bitcoin and the peers' mean side."""
+        p = self.p
+        move = view.mid - view.mid_ago(p.momentum_minutes)
+        beyond = math.copysign(max(abs(move) - p.threshold_points, 0.0), move)
+        momentum = max(-p.momentum_cap, min(p.momentum * beyond, p.momentum_cap))
+        herd = sum(peer.side for peer in self.peers) / max(len(self.peers), 1)
+        news = p.news * view.news_pct(p.news_decay_minutes) + p.bitcoin * view.bitcoin_pct(p.bitcoin_decay_minutes)
+        return news + momentum + p.herding * herd
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Trade a clip, perhaps, on the side of the signal."""
+        p = self.p
+        eager = p.attention * (view.realised_vol / p.reference_vol_points) ** p.attention_power
+        if ring.kind == "open" or self.draw.uniform() > eager:
+            return []
+        self.side = 1 if self.draw.uniform() < 1 / (1 + math.exp(-p.choice * self.signal(view))) else -1
+        clip = max(1, round(p.clip_contracts * math.exp(p.clip_log_sd * self.draw.normal())))
+        return [Work(view.working + self.side * clip, until_ns=view.later(p.work_seconds))]
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Look again in about a minute, and at news."""
+        return [At(view.later(self.p.every_seconds * self.draw.exponential() + 0.01)), OnNews()]

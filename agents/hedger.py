@@ -1,0 +1,81 @@
+"""Put-buying hedgers: insure before an event and in fear, cash in after it.
+
+They buy out-of-the-money puts of the next days, more of them the higher the VIX and the nearer a scheduled event; when
+it has passed they sell what they hold at a constant hazard, and deep in-the-money puts at a slower one (rates are
+guesses of the right order; one-week SPX put volumes: Cboe, November 2025).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import timedelta
+
+from sim.clock import is_trading_day
+from sim.options import Contract
+from sim.trader import Action, Alarm, At, OnNews, OnVol, Ring, TradeOptions, Trader, number
+from sim.view import View
+
+STRIKE_POINTS = 25.0
+
+
+class PutHedger(Trader):
+    """Buys puts from the dealers, and sells them again."""
+
+    class Params(Trader.Params):
+        """How much insurance is bought, and when it is sold."""
+
+        contracts_per_hour: float = number(600.0, 0, 1e6, "contracts/h", "puts bought by all hedgers, calm")
+        fear_vix: float = number(20.0, 0, 200, "VIX points", "above it more is bought")
+        fear_factor: float = number(0.5, 0, 20, "1", "more bought per 5 VIX points above")
+        event_factor: float = number(1.0, 0, 20, "1", "more bought with an event due within two days")
+        otm_low_pct: float = number(1.0, 0, 50, "%", "nearest strike bought, below the index")
+        otm_high_pct: float = number(4.0, 0, 50, "%", "furthest")
+        longest_days: int = number(10, 1, 60, "days", "longest expiry bought")
+        cash_in_per_hour: float = number(0.3, 0, 10, "1/h", "hazard of selling once the event has passed")
+        deep_per_hour: float = number(0.1, 0, 10, "1/h", "hazard of selling a put of delta beyond 0.6")
+        every_minutes: float = number(20.0, 0.1, 390, "min", "mean time between two looks")
+        alarm_vix: float = number(2.0, 0.1, 100, "VIX points", "move that makes them look at once")
+
+    def __init__(self, model: object, **about: object) -> None:
+        super().__init__(model, **about)  # type: ignore[arg-type]
+        self.looked = -1
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Buy insurance while an event is due or in fear, else cash in."""
+        hours = (view.now - max(self.looked, view.opens)) / 3.6e12
+        self.looked = view.now
+        if hours <= 0:
+            return []
+        due = view.event_due_days() < 2
+        if due or view.vix > max(view.prior_vix, self.p.fear_vix):
+            return self._buy(view, hours, due)
+        return self._cash_in(view, hours)
+
+    def _buy(self, view: View, hours: float, due: bool) -> list[Action]:
+        fear = self.p.fear_factor * max(0.0, view.vix - self.p.fear_vix) / 5
+        rate = self.p.contracts_per_hour / self.crowd_size * (1 + fear + (self.p.event_factor if due else 0.0))
+        otm = self.p.otm_low_pct + (self.p.otm_high_pct - self.p.otm_low_pct) * self.draw.uniform()
+        strike = STRIKE_POINTS * round(view.mid * (1 - otm / 100) / STRIKE_POINTS)
+        return [TradeOptions(Contract(self._expiry(view), strike, False), round(rate * hours))]
+
+    def _expiry(self, view: View) -> object:
+        """A trading day ahead, up to the longest, each as likely."""
+        ahead = 1 + int(self.draw.uniform() * self.p.longest_days)
+        day = view.date + timedelta(days=ahead)
+        while not (is_trading_day(day) and view.is_quoted(day)):
+            day -= timedelta(days=1)
+        return day
+
+    def _cash_in(self, view: View, hours: float) -> list[Action]:
+        sales: list[Action] = []
+        for contract, held, delta in view.options():
+            hazard = self.p.deep_per_hour if delta < -0.6 else self.p.cash_in_per_hour
+            if held > 0 and self.draw.uniform() < -math.expm1(-hazard * hours):
+                sales.append(TradeOptions(contract, -held))
+        return sales
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Look again in a while, at news, and when the VIX has moved."""
+        wait = view.later(60 * self.p.every_minutes * self.draw.exponential() + 1)
+        return [At(wait), OnNews(), OnVol(self.p.alarm_vix)]

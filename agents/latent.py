@@ -1,0 +1,43 @@
+"""Latent liquidity: patient limit orders far around the price, come and gone slowly (Toth et al. 2011; Donier 2015).
+
+Their stock far from the price is rate x life; near it trading eats it away, so a V-shaped book and a concave impact
+emerge. Before an opening auction the stock stands around what value is known to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sim.trader import Action, LatentOrders, Trader, number
+from sim.units import TICK_POINTS, contracts_of
+from sim.view import View
+
+
+class LatentTrader(Trader):
+    """Sends its share of the latent limit orders."""
+
+    class Params(Trader.Params):
+        """Density, reach and life of the orders."""
+
+        density_share: float = number(
+            0.0087, 0, 10, "1/s/tick", "contracts per second and tick of all over the depth's"
+        )
+        life_seconds: float = number(1000.0, 1, 1e6, "s", "mean life")
+        reach_points: float = number(100.0, 1, 2000, "points", "how far behind the opposite best orders come")
+        size: float = number(5.0, 1, 1000, "contracts", "mean order")
+        hollow_points: float = number(16.0, 0.1, 1000, "points", "scale of the hollow of a book about to open")
+
+    def prepare(self, view: View) -> Iterable[Action]:
+        """Stock the book before the auction, then keep the orders coming."""
+        p = self.p
+        contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS
+        return [
+            LatentOrders(
+                orders_per_second=contracts / p.size / self.crowd_size,
+                reach_points=p.reach_points,
+                size=p.size,
+                life_seconds=p.life_seconds,
+                around=view.value,
+                hollow_points=p.hollow_points,
+            )
+        ]

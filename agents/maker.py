@@ -1,0 +1,59 @@
+"""Market makers: quote a ladder on both sides, skew it with inventory, withdraw as volatility rises.
+
+The ladder is a standing program of the kernel (elastic depth; Avellaneda and Stoikov 2008 for the skew; depth falls as
+a power of volatility, as market-wide depth did against the VIX in 2025).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sim.trader import Action, Quote, Trader, number
+from sim.units import contracts_of
+from sim.view import View
+
+
+class MarketMaker(Trader):
+    """Quotes its share of the displayed depth."""
+
+    class Params(Trader.Params):
+        """Depth relative to the scenario's, inventory, speed and withdrawal."""
+
+        depth_share: float = number(
+            1.3, 0, 20, "1", "contracts wanted at the best price by all makers over the depth's"
+        )
+        inventory_share: float = number(27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same")
+        memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory")
+        shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")
+        shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here")
+        levels: int = number(10, 1, 15, "ticks", "length of the ladder")
+        requotes: float = number(0.2, 0, 1000, "1/s", "looks at each price of a maker")
+        fills: float = number(10.0, 0, 1000, "1/s", "looks at an open spread of a maker")
+        skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
+        tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")
+        withdrawal: float = number(0.4, 0, 4, "1", "exponent of depth against volatility")
+        reference_vol_points: float = number(4.0, 0.01, 100, "points/sqrt(min)", "volatility at which depth is full")
+        bounds: tuple[float, float] = (0.2, 1.5)
+        """Least and largest factor of the withdrawal."""
+
+    def prepare(self, view: View) -> Iterable[Action]:
+        """Start the ladder with the session."""
+        p = self.p
+        share = contracts_of(view.depth_musd, view.value) / self.crowd_size
+        return [
+            Quote(
+                contracts=p.depth_share * share,
+                max_inventory=p.inventory_share * share,
+                shape=p.shape,
+                shape_ticks=p.shape_ticks,
+                levels=p.levels,
+                requotes=p.requotes,
+                fills=p.fills,
+                skew=p.skew,
+                tilt=p.tilt,
+                memory_seconds=p.memory_seconds,
+                withdrawal=p.withdrawal,
+                reference_vol=p.reference_vol_points,
+                bounds=p.bounds,
+            )
+        ]

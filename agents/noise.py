@@ -1,0 +1,53 @@
+"""Noise: market orders of random sign and split metaorders, whose pace follows the time of day and excites itself.
+
+Metaorder sizes are Pareto, so that trade signs have a long memory (Lillo, Mike and Farmer 2005); activity follows past
+volatility (quadratic Hawkes; Blanc, Donier and Bouchaud 2017).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number
+from sim.view import View
+
+
+class NoiseTrader(Trader):
+    """Sends its share of the noise."""
+
+    class Params(Trader.Params):
+        """Rate, mix and pace of the flow."""
+
+        contracts_per_second: float = number(50.0, 0, 10_000, "contracts/s", "flow of all noise traders at pace one")
+        metaorder_share: float = number(0.6, 0, 1, "share", "of the flow that comes in metaorders")
+        child_contracts: float = number(3.5, 1, 1000, "contracts", "mean market order")
+        selective: float = number(0.9, 0, 1, "share", "of orders that take no more than the best queue")
+        smallest_contracts: float = number(20.0, 1, 1e6, "contracts", "smallest metaorder")
+        largest_contracts: float = number(6000.0, 2, 1e6, "contracts", "largest metaorder")
+        tail: float = number(1.5, 1.01, 5, "1", "tail exponent of metaorder sizes")
+        participation: tuple[float, float] = (0.02, 0.15)
+        """Range of a metaorder's share of the flow."""
+        feedback: float = number(0.35, 0, 0.99, "1", "share of activity that past volatility excites")
+        activity_cap: float = number(2.5, 1, 100, "1", "largest activity")
+        reference_vol_points: float = number(4.0, 0.01, 100, "points/sqrt(min)", "volatility of activity one")
+        u_base: float = number(0.88, 0, 10, "1", "pace at midday")
+        u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close")
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Start the streams with the session."""
+        p = self.p
+        share = p.contracts_per_second / self.crowd_size
+        return [
+            Activity(p.feedback, p.activity_cap, p.reference_vol_points, p.u_base, p.u_rise),
+            NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective),
+            Metaorders(
+                share * p.metaorder_share,
+                p.contracts_per_second,
+                p.child_contracts,
+                p.selective,
+                p.smallest_contracts,
+                p.largest_contracts,
+                p.tail,
+                p.participation,
+            ),
+        ]

@@ -1,0 +1,70 @@
+"""Stop-loss holders: sell stops at round numbers and prior lows, and thinly everywhere (Osler 2005).
+
+A stop is placed only once the price has traded above its level by the re-arm distance. It rests in the exchange and
+is carried out there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sim.trader import Above, Action, Alarm, OnFill, Ring, Stop, Trader, number
+from sim.view import View
+
+GRID_POINTS = 5.0
+
+
+class StopHolder(Trader):
+    """Holds its share of the stops."""
+
+    class Params(Trader.Params):
+        """Where stops lie and how many."""
+
+        top_points: float = number(6720.0, 1, 1e5, "points", "highest stop")
+        bottom_points: float = number(6480.0, 1, 1e5, "points", "lowest stop")
+        density_contracts: float = number(50.0, 0, 10_000, "contracts/point", "stops everywhere between")
+        clusters_points: tuple[float, ...] = (6700.0, 6650.0, 6631.0, 6600.0, 6574.0, 6550.0, 6500.0)
+        """Round numbers and prior lows just below which stops cluster."""
+        cluster_contracts: float = number(500.0, 0, 1e5, "contracts", "stops of a cluster")
+        below_points: float = number(2.0, 0, 100, "points", "how far below its number a cluster spreads")
+        rearm_points: float = number(10.0, 0, 1000, "points", "a stop is placed once the price is this far above it")
+
+    def __init__(self, model: object, **about: object) -> None:
+        super().__init__(model, **about)  # type: ignore[arg-type]
+        self.waiting = sorted(self._levels(), reverse=True)
+        self.placed: list[float] = []
+        self.size = {level: size for level, size in self.waiting}
+
+    def _levels(self) -> Iterable[tuple[float, int]]:
+        """Own levels and sizes: a share of every cluster, and every n-th step of the grid."""
+        p, n = self.p, self.crowd_size
+        for cluster in p.clusters_points:
+            yield _tick(cluster - p.below_points * self.draw.uniform()), max(1, round(p.cluster_contracts / n))
+        step, level = GRID_POINTS * n, p.top_points - GRID_POINTS * self.index
+        while level > p.bottom_points:
+            yield _tick(level - GRID_POINTS * self.draw.uniform()), max(1, round(p.density_contracts * GRID_POINTS))
+            level -= step
+
+    def prepare(self, view: View) -> Iterable[Action]:
+        """A new session: stops that were not carried out are to be placed again."""
+        self.waiting = sorted([*self.waiting, *((level, self.size[level]) for level in self.placed)], reverse=True)
+        self.placed = []
+        return ()
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Place the stops that the price has left far enough below."""
+        alive = {order.points for order in view.orders}
+        self.placed = [level for level in self.placed if level in alive]
+        ready = [entry for entry in self.waiting if entry[0] + self.p.rearm_points <= view.mid]
+        self.waiting = [entry for entry in self.waiting if entry not in ready]
+        self.placed += [level for level, _ in ready]
+        return [Stop(-size, level) for level, size in ready]
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """When the price is far enough above the next stop to be placed, and when one was carried out."""
+        waiting: list[Alarm] = [Above(self.waiting[-1][0] + self.p.rearm_points)] if self.waiting else []
+        return [*waiting, OnFill()]
+
+
+def _tick(points: float) -> float:
+    return round(points * 4) / 4

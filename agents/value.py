@@ -1,0 +1,57 @@
+"""Value traders: buy what is cheap and sell what is dear against the level of value that the news amounts to.
+
+Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
+limits to arbitrage (Shleifer and Vishny 1997). Those with narrow thresholds keep a quiet day near value and are soon
+full; those with wide ones stop a fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sim.trader import Action, Alarm, At, Limit, OnNews, Ring, Trader, Work, number
+from sim.view import View
+
+
+class ValueTrader(Trader):
+    """Holds a position against the distance from value."""
+
+    class Params(Trader.Params):
+        """Thresholds, slope and limits."""
+
+        nearest_pct: float = number(0.1, 0, 50, "%", "narrowest threshold")
+        furthest_pct: float = number(2.0, 0, 50, "%", "widest")
+        slope_contracts: float = number(250.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
+        limit_contracts: float = number(6000.0, 0, 1e6, "contracts", "largest position of all together")
+        pov: float = number(0.08, 0, 1, "share of volume", "largest participation of all together")
+        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
+        auction_contracts: float = number(2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side")
+
+    def __init__(self, model: object, **about: object) -> None:
+        super().__init__(model, **about)  # type: ignore[arg-type]
+        place = (self.index + 0.5) / self.crowd_size
+        self.threshold = (self.p.nearest_pct + (self.p.furthest_pct - self.p.nearest_pct) * place**2) / 100
+
+    def prepare(self, view: View) -> Iterable[Action]:
+        """Buy below value and sell above it in the auction."""
+        size = round(self.p.auction_contracts / self.crowd_size)
+        width = 0.5 * self.p.nearest_pct / 100 * (1 + self.index / self.crowd_size)
+        return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
+
+    def target(self, view: View) -> int:
+        """The position wanted at the present distance from value."""
+        low, high = view.value * (1 - self.threshold), view.value * (1 + self.threshold)
+        beyond = max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
+        limit = self.p.limit_contracts / self.crowd_size
+        return round(max(-limit, min(self.p.slope_contracts / self.crowd_size * beyond, limit)))
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Work towards the position wanted."""
+        trade = self.target(view) - view.position
+        if trade == view.working:
+            return []
+        return [Work(trade, pov=self.p.pov / self.crowd_size)]
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Look again in about a minute, and at news."""
+        return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]

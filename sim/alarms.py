@@ -1,0 +1,101 @@
+"""Who sleeps until when: the alarms of all traders.
+
+Only the nearest alarm of each kind is known to the kernel. Arming replaces all that a trader had armed before: its
+older entries stay in the heaps and are recognised as stale by their number.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+from sim.trader import Above, Alarm, At, Below, OnFill, OnNews, OnVol, Ring, Trader
+from sim.units import TICK_POINTS
+
+NEVER = 2**62
+
+type _Entry = tuple[int, int, int, Alarm]
+"""Key, owner, arming number, alarm: of two alarms with one key the lower owner's rings first."""
+
+
+class AlarmClock:
+    """Alarms of time and price in heaps, those of news, fills and volatility in lists by owner.
+
+    `watch(owner, on)` is told whose fills are to ring.
+    """
+
+    def __init__(self, watch: Callable[[int, bool], None]) -> None:
+        self._watch = watch
+        self._traders: dict[int, Trader] = {}
+        self._armed: dict[int, int] = {}
+        self._times: list[_Entry] = []
+        self._below: list[_Entry] = []
+        self._above: list[_Entry] = []
+        self._news: dict[int, Trader] = {}
+        self._fill: dict[int, Trader] = {}
+        self._vol: dict[int, tuple[float, float]] = {}
+
+    def disarm(self, trader: Trader) -> None:
+        """Forget all that a trader has armed."""
+        self._armed[trader.owner] = self._armed.get(trader.owner, 0) + 1
+        if self._fill.pop(trader.owner, None):
+            self._watch(trader.owner, False)
+        self._news.pop(trader.owner, None)
+        self._vol.pop(trader.owner, None)
+
+    def arm(self, trader: Trader, alarms: Iterable[Alarm], vix: float) -> None:
+        """Arm a trader's alarms in place of those it had."""
+        self.disarm(trader)
+        owner, number = trader.owner, self._armed[trader.owner]
+        self._traders[owner] = trader
+        for alarm in alarms:
+            match alarm:
+                case At(time_ns):
+                    heapq.heappush(self._times, (time_ns, owner, number, alarm))
+                case Below(points):
+                    heapq.heappush(self._below, (-math.floor(2 * points / TICK_POINTS), owner, number, alarm))
+                case Above(points):
+                    heapq.heappush(self._above, (math.ceil(2 * points / TICK_POINTS), owner, number, alarm))
+                case OnNews():
+                    self._news[owner] = trader
+                case OnFill():
+                    self._fill[owner] = trader
+                    self._watch(owner, True)
+                case OnVol(points):
+                    self._vol[owner] = (vix, points)
+
+    def next_time(self) -> int:
+        """Time of the earliest alarm, NEVER if there is none."""
+        entry = self._live(self._times)
+        return entry[0] if entry else NEVER
+
+    def levels(self) -> tuple[int, int]:
+        """The nearest price alarms below and above, in half ticks of the mid (at or beyond)."""
+        below, above = self._live(self._below), self._live(self._above)
+        return (-below[0] if below else -1), (above[0] if above else NEVER)
+
+    def due(self, now: int, mid2: int) -> Iterator[tuple[Trader, Ring]]:
+        """Traders whose alarm of time or price has rung, one after another; each is to be armed anew."""
+        for heap, limit, kind in (
+            (self._times, now, "time"),
+            (self._below, -mid2, "below"),
+            (self._above, mid2, "above"),
+        ):
+            while (entry := self._live(heap)) and entry[0] <= limit:
+                heapq.heappop(heap)
+                alarm = entry[3]
+                yield self._traders[entry[1]], Ring(kind, alarm.points if isinstance(alarm, Below | Above) else 0.0)
+
+    def listeners(self, kind: str) -> list[Trader]:
+        """Traders who have armed an alarm of news or of fills, in the order of their numbers."""
+        return [trader for _, trader in sorted((self._news if kind == "news" else self._fill).items())]
+
+    def moved(self, vix: float) -> list[Trader]:
+        """Traders for whom the VIX has moved far enough."""
+        return [self._traders[owner] for owner, (at, by) in sorted(self._vol.items()) if abs(vix - at) >= by]
+
+    def _live(self, heap: list[_Entry]) -> _Entry | None:
+        while heap and self._armed[heap[0][1]] != heap[0][2]:
+            heapq.heappop(heap)
+        return heap[0] if heap else None

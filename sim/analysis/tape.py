@@ -1,0 +1,95 @@
+"""Trades and quotes by group: who traded, and the mechanical attribution of the price.
+
+Mechanical means: every change of the mid belongs to the message that made it. It is exact and adds up, but it says who
+moved the price, not what would have happened without them; for that, compare paired runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from sim.units import DAY, TICK_POINTS
+
+AUCTION, HALT = "auction", "halt"
+"""Whom price changes are credited to that no owner has made: opening auctions, and those that end a halt."""
+UNKNOWN = "unknown"
+HALF_TICK_POINTS = TICK_POINTS / 2
+
+
+def owner_groups(agents: pd.DataFrame) -> dict[int, str]:
+    """Group of every owner, from the table of agents."""
+    owners = agents.drop_duplicates("agent")
+    return dict(zip(owners["agent"].tolist(), owners["group"].tolist(), strict=True))
+
+
+def mid2(quotes: pd.DataFrame) -> np.ndarray:
+    """Best bid plus best ask of one book after every change.
+
+    Parameters
+    ----------
+    quotes : DataFrame (n rows)
+        Rows of the table of quotes, of one book.
+
+    Returns
+    -------
+    int64 array (n,)
+        Half ticks; the last one known while a side is empty, 0 before there is any.
+    """
+    bid, ask = quotes["bid_ticks"].to_numpy(), quotes["ask_ticks"].to_numpy()
+    is_whole = (bid > 0) & (ask > 0)
+    last = np.maximum.accumulate(np.where(is_whole, np.arange(len(quotes)), -1))
+    return np.where(last >= 0, (bid + ask)[last], 0)
+
+
+def mid_moves(quotes: pd.DataFrame) -> np.ndarray:
+    """Change of the mid of its book by every row of quotes: int64 array (n,), half ticks.
+
+    The first mid of a book is where counting starts. While a side is empty nothing changes: the row that fills it
+    takes the whole way from the last mid.
+    """
+    moves = np.zeros(len(quotes), np.int64)
+    for _, rows in quotes.groupby("book").indices.items():
+        mids = mid2(quotes.iloc[rows])
+        moves[rows[1:]] = np.where(mids[:-1] > 0, np.diff(mids), 0)
+    return moves
+
+
+def movers(quotes: pd.DataFrame, owner_group: Mapping[int, str]) -> pd.Series:
+    """Group credited with each row of quotes, (n,): its owner's, AUCTION for a day's first row by nobody, else HALT."""
+    nobody = quotes["owner"] == 0
+    days = quotes["time_ns"] // DAY
+    opening = ~pd.DataFrame({"day": days, "book": quotes["book"]}).duplicated()
+    groups = quotes["owner"].map(owner_group).astype(object).fillna(UNKNOWN)
+    return groups.mask(nobody, HALT).mask(nobody & opening, AUCTION)
+
+
+def price_points_by_group(quotes: pd.DataFrame, owner_group: Mapping[int, str]) -> dict[str, float]:
+    """Index points by which every group has moved the mid; they add up to the last mid less the first, exactly.
+
+    Parameters
+    ----------
+    quotes : DataFrame
+        Rows of the table of quotes. Of several days, the way from one to the next belongs to "auction".
+    owner_group : mapping
+        See `owner_groups`.
+    """
+    start = dict.fromkeys([*owner_group.values(), AUCTION, HALT], 0.0)
+    moves = pd.Series(mid_moves(quotes), index=quotes.index)
+    half_ticks = moves.groupby(movers(quotes, owner_group)).sum()
+    return start | {str(group): HALF_TICK_POINTS * int(total) for group, total in half_ticks.items()}
+
+
+def contracts_by_group(trades: pd.DataFrame, owner_group: Mapping[int, str]) -> pd.DataFrame:
+    """Contracts traded by every group: columns gross (bought and sold), net (bought less sold) and taken.
+
+    A trade counts for its taker and for its maker: gross adds up to twice the volume, net to zero, taken to the volume.
+    """
+    taker, maker = (trades[role].map(owner_group).astype(object).fillna(UNKNOWN) for role in ("taker", "maker"))
+    size, bought = trades["size"], trades["size"] * trades["side"]
+    by_taker = pd.DataFrame({"gross": size, "net": bought, "taken": size}).groupby(taker).sum()
+    by_maker = pd.DataFrame({"gross": size, "net": -bought, "taken": 0}).groupby(maker).sum()
+    groups = dict.fromkeys([*owner_group.values(), *by_taker.index, *by_maker.index])
+    return by_taker.add(by_maker, fill_value=0).reindex(list(groups), fill_value=0).astype(np.int64)

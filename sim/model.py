@@ -1,0 +1,392 @@
+"""The Mesa model: builds the market and its people from a scenario, lets a bar pass with each step, keeps the records.
+
+One step is one bar. Inside it the kernel runs from alarm to alarm; whoever is woken sees a view and answers with
+actions. Mesa's own scheduler sees one event a bar.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import mesa
+import numpy as np
+import pandas as pd
+
+from sim import analysis
+from sim.alarms import AlarmClock
+from sim.desk import OptionsDesk
+from sim.floor import Floor
+from sim.kernel.state import EVENT_TAPE, EVENTS, MESSAGES, QUOTE_TAPE, QUOTES, TRADE_TAPE, TRADES
+from sim.kernel.world import FILL, PRICE
+from sim.market import Market
+from sim.news import News
+from sim.options import Contract, OptionBook
+from sim.recorder import Recorder
+from sim.records import tape_sha256
+from sim.scenario import NewsItem, Scenario, load
+from sim.surface import Quotes, Surface
+from sim.trader import Ring, Trader
+from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, ticks
+from sim.view import View
+from sim.vix import vix, vix1d
+
+DIGESTION_NS = 10 * MINUTE
+"""Time over which the variance of an event leaves the options once its news is out."""
+REOPENING_NS = MINUTE
+"""Length of the call auction at the end of a halt."""
+YEAR_MINUTES = 252 * 390 / 0.75
+"""Session minutes in a trading year of the surface's clock, in which a session is three quarters of a day."""
+LAST_HALT = clock_ns("15:25")
+"""From here on only the last level of the market-wide circuit breaker halts trading (NYSE rule 7.12)."""
+
+
+class MarketModel(mesa.Model):
+    """A thin market and its people.
+
+    Parameters
+    ----------
+    config
+        A scenario, or the path of its TOML file.
+    rng
+        The seed: the key of all random streams.
+    depth_musd
+        Displayed notional per side at the best quotes, in millions of dollars; the scenario's own if None.
+    without
+        Groups of agents to leave out.
+    freeze_at_ns
+        From this time on every trader sees the mid and the VIX as they were then (for the anti-script test).
+    log_events
+        Keep every order message, for a LOBSTER pair.
+    **overrides
+        Any other key of the scenario, dotted: `**{"options.scale": 0.1}`.
+
+    Attributes
+    ----------
+    market, desk, surface, news
+        The books and ledger, the options held, the implied-volatility surface, what is known.
+    bars_done, bars_total
+        Bars passed and in all; `running` is False after the last.
+    """
+
+    def __init__(
+        self,
+        config: str | Path | Scenario = "configs/nov20.toml",
+        *,
+        rng: int = 1,
+        depth_musd: float | None = None,
+        without: Iterable[str] = (),
+        freeze_at_ns: int | None = None,
+        log_events: bool = False,
+        **overrides: Any,
+    ) -> None:
+        self.seed = int(rng)
+        super().__init__(rng=self.seed)
+        if depth_musd is not None:
+            overrides["depth_musd"] = depth_musd
+        if overrides or without or not isinstance(config, Scenario):
+            config = load(config.to_toml() if isinstance(config, Scenario) else config, overrides, without)
+        self.config = config
+        self.freeze_at_ns = freeze_at_ns
+        self.frozen: tuple[float, float] | None = None
+        self._build(config, log_events)
+
+    @property
+    def scenario_digest(self) -> str:
+        """SHA-256 of the scenario."""
+        return self.config.digest
+
+    # Building
+
+    def _build(self, scenario: Scenario, log_events: bool) -> None:
+        session = scenario.session
+        self._sessions = list(session.hours_ns)
+        self.hours = self._sessions[0][0], self._regular_close(self._sessions[0][0])
+        self.bar_ns = session.bar_seconds * SECOND
+        self.bars_total = sum(-(-(end - start) // self.bar_ns) for start, end in self._sessions)
+        self.bars_done, self._session = 0, -1
+        self.news = News(scenario.news, session.first_day, session.value_points)
+        opening = scenario.options.positions() if scenario.options else OptionBook.of([])
+        start = self.hours[0]
+        held = opening.expiry.tolist()
+        self.surface = Surface(
+            scenario.surface, session.first_day, start - DAY // 4, session.prior_close_points, self.news.events(), held
+        )
+        self.prior_close = self.session_open = session.prior_close_points
+        self.vix = self.prior_vix = vix(self.surface, start, self.prior_close)
+        self.vix1d = vix1d(self.surface, start, self.prior_close)
+        people = [(crowd, index) for crowd in scenario.crowds for index in range(crowd.count)]
+        self.market = Market(len(people), ladders=len(people), log_events=log_events)
+        self.desk = OptionsDesk(opening, len(people))
+        self.floor, self.clock = Floor(self), AlarmClock(self.market.watch)
+        self.traders: list[Trader] = [
+            crowd.cls(
+                self,
+                crowd=crowd.name,
+                group=crowd.group,
+                index=index,
+                crowd_size=crowd.count,
+                owner=owner,
+                params=crowd.params,
+            )
+            for owner, (crowd, index) in enumerate(people, start=1)
+        ]
+        self.crowds: dict[str, list[Trader]] = {}
+        for trader in self.traders:
+            self.crowds.setdefault(trader.crowd, []).append(trader)
+        for crowd in self.crowds.values():
+            type(crowd[0]).gather(crowd)
+        self.recorder = Recorder(self.traders)
+        self._quotes_seen = dict.fromkeys((trader.owner for trader in self.traders), 0)
+        self._option_cache: tuple[int, Quotes | None] = (-1, None)
+        self._pressed = 0
+        self._mids: list[float] = []
+        self._give_options_to_dealers()
+        self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
+
+    def _give_options_to_dealers(self) -> None:
+        """Divide the opening book among those who quote options, hedged at the prior close."""
+        self.dealers = [trader for trader in self.traders if hasattr(trader, "quote_vol")]
+        if not self.dealers or not len(self.desk.book):
+            return
+        weights = [0.5 + trader.draw.uniform() for trader in self.dealers]
+        self.desk.divide({t.owner: w / sum(weights) for t, w in zip(self.dealers, weights, strict=True)})
+        start = self.hours[0]
+        for trader in self.dealers:
+            delta = self.option_greeks(trader.owner, self.prior_close, at=start)[0]
+            self.market.transfer(0, trader.owner, -round(delta), ticks(self.prior_close))
+
+    def _regular_close(self, start: int) -> int:
+        return start - start % DAY + clock_ns(self.config.session.close)
+
+    # One bar
+
+    def step(self) -> None:
+        """Let one bar pass."""
+        if self.bars_done >= self.bars_total:
+            self.running = False
+            return
+        try:
+            self._bar()
+        except BaseException:
+            self.running = False
+            raise
+
+    def _bar(self) -> None:
+        if self._session < 0 or self.market.now >= self._sessions[self._session][1]:
+            self._open_session()
+        end = min(self.market.now + self.bar_ns - self.market.now % self.bar_ns, self._sessions[self._session][1])
+        self._run_to(end)
+        self._close_bar()
+        if end == self._sessions[self._session][1]:
+            self._close_session()
+        self.bars_done += 1
+        self.running = self.bars_done < self.bars_total
+        self.datacollector.collect(self)
+
+    def _open_session(self) -> None:
+        """News of the night, the call auction, the open."""
+        self._session += 1
+        start = self._sessions[self._session][0]
+        self.hours = start, self._regular_close(start)
+        self._publish(start, wake=False)
+        self.market.start_session(start, *self.hours, round(2 * self.prior_close / TICK_POINTS))
+        self.floor.clear()
+        self.session_open = self.prior_close
+        self._set_rules()
+        self._quotes_at_open = self.market.count(QUOTES)
+        for trader in self.traders:
+            self._quotes_seen[trader.owner] = self._quotes_at_open
+            self.clock.disarm(trader)
+            self._carry_out(trader, Ring("auction"), trader.prepare(View(self, trader)))
+        self.market.open_auction()
+        self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
+        self._mids = [self.session_open]
+        self._observe()
+        self.market.start_pulse()
+        for trader in self.traders:
+            self._wake(trader, Ring("open"))
+
+    def _set_rules(self) -> None:
+        """Price band and halts of a session, from the prior close."""
+        rules = self.config.market
+        width = rules.band_pct / 100
+        self.market.set_band(ticks(self.prior_close * (1 - width)), ticks(self.prior_close * (1 + width)))
+        self._halts = [
+            (math.floor(2 * self.prior_close * (1 - fall / 100) / TICK_POINTS), fall == rules.halts_pct[-1])
+            for fall in rules.halts_pct
+        ]
+        self._reopens = 0
+
+    def _run_to(self, end: int) -> None:
+        """Run the kernel from alarm to alarm up to `end`."""
+        while True:
+            news = self.news.next_time()
+            until = min(end, self.clock.next_time(), end if news is None else max(news, self.market.now))
+            if self._reopens:
+                until = min(until, max(self._reopens, self.market.now))
+            below, above = self.clock.levels() if not self.frozen else (-1, 2**62)
+            halt = self._halts[0][0] if self._halts else -1
+            self.market.set_alarms(max(below, halt), above)
+            code = self.market.advance(until)
+            if code == PRICE and self.market.mid2() <= halt:
+                self._halt()
+            if code == FILL:
+                self._wake_filled()
+            now = self.market.now
+            if self._reopens and now >= self._reopens:
+                self._reopen()
+            self._publish(now, wake=True)
+            mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen[0] / TICK_POINTS)
+            for trader, ring in self.clock.due(now, mid2):
+                self._wake(trader, ring)
+            if now >= end and self.clock.next_time() > end:
+                return
+
+    def _publish(self, now: int, *, wake: bool) -> None:
+        for item in self.news.publish(now):
+            self._react(item, now)
+            if wake:
+                for trader in self.clock.listeners("news"):
+                    self._wake(trader, Ring("news", item.name))
+
+    def _react(self, item: NewsItem, now: int) -> None:
+        if item.event_variance > 0:
+            self.surface.release(item.name, item.at_ns(self.config.session.first_day), DIGESTION_NS)
+            self._option_cache = (-1, None)
+
+    def _close_bar(self) -> None:
+        """End of a bar: freeze if it is time, the surface and the VIX move, records are taken."""
+        now = self.market.now
+        self._mids.append(self.market.mid2() * TICK_POINTS / 2)
+        self._observe()
+        if self.freeze_at_ns is not None and self.frozen is None and now >= self.freeze_at_ns:
+            self.frozen = self._mids[-1], self.vix
+        for trader in self.clock.moved(self.vix if not self.frozen else self.frozen[1]):
+            self._wake(trader, Ring("vol", self.vix))
+        self.recorder.bar(self)
+
+    def _observe(self) -> None:
+        """Let the surface see spot and realised volatility, then recompute VIX and VIX1D."""
+        now, spot = self.market.now, self.market.mid2() * TICK_POINTS / 2
+        if self.desk.traded != self._pressed:
+            self._pressed = self.desk.traded
+            self.surface.press(self.desk.change([dealer.owner for dealer in self.dealers]), now, spot)
+        self.surface.observe(now, spot, self.market.hourly_sigma() * TICK_POINTS / spot * math.sqrt(YEAR_MINUTES))
+        self._option_cache = (-1, None)
+        self.vix, self.vix1d = vix(self.surface, now, spot), vix1d(self.surface, now, spot)
+
+    def _close_session(self) -> None:
+        self.market.check()
+        self.desk.check()
+        self.prior_close = self.market.mid2() * TICK_POINTS / 2
+        self.prior_vix = self.vix
+
+    # Waking
+
+    def _wake(self, trader: Trader, ring: Ring) -> None:
+        view = View(self, trader)
+        self._carry_out(trader, ring, trader.decide(view, ring))
+        self.clock.arm(trader, trader.alarms(view), self.vix)
+
+    def _wake_filled(self) -> None:
+        for trader in self.clock.listeners("fill"):
+            if self.market.has_rung(trader.owner):
+                self._wake(trader, Ring("fill"))
+
+    def _carry_out(self, trader: Trader, ring: Ring, actions: Iterable[Any]) -> None:
+        """Carry out what a trader answers; an answer is one decision, and is recorded."""
+        actions = list(actions)
+        if not actions:
+            return
+        seen, now_seen = self._quotes_seen[trader.owner], self.market.count(QUOTES)
+        self._quotes_seen[trader.owner] = now_seen
+        contracts = sum(self.floor.ordered(action, trader) for action in actions)
+        decision = self.recorder.decision(self.market.now, trader, ring, (seen, now_seen), contracts, actions)
+        for action in actions:
+            self.floor.carry_out(action, trader, decision)
+
+    # Halts
+
+    def _halt(self) -> None:
+        """A market-wide circuit breaker: 15 minutes without trading, the last one to the close."""
+        _, last = self._halts.pop(0)
+        clock = self.market.now % DAY
+        if clock >= LAST_HALT and not last:
+            return
+        self.market.set_halted(True)
+        minutes = self.config.market.halt_minutes
+        self._reopens = 2**62 if last else self.market.now + round(minutes * MINUTE)
+        self.recorder.halts += 1
+
+    def _reopen(self) -> None:
+        """After a halt: a call auction of a minute, then trading again."""
+        if self.market.in_auction():
+            self.market.open_auction()
+            self._reopens = 0
+        else:
+            self.market.set_halted(False)
+            self.market.set_auction()
+            self._reopens = self.market.now + REOPENING_NS
+
+    # What views ask
+
+    def mid_ago(self, minutes: int) -> float:
+        """Mid at the end of the bar so many minutes ago, at the open if that is later."""
+        bars = max(round(minutes * MINUTE / self.bar_ns), 1)
+        return self._mids[max(len(self._mids) - bars, 0)]
+
+    def quotes(self, at: int | None = None) -> Quotes:
+        """The options surface now, or at a time."""
+        now = self.market.now if at is None else at
+        if self._option_cache[0] != now or self._option_cache[1] is None:
+            self._option_cache = now, self.surface.at(now)
+        cached = self._option_cache[1]
+        assert cached is not None
+        return cached
+
+    def option_greeks(self, owner: int, spot: float, at: int | None = None) -> tuple[float, float, float, float]:
+        """Delta, gamma, vanna and charm of an owner's options, in futures."""
+        if not len(self.desk.book):
+            return 0.0, 0.0, 0.0, 0.0
+        return self.desk.greeks(owner, self.quotes(at), self.desk.rows(self.surface), spot)
+
+    def own_options(self, owner: int, spot: float) -> list[tuple[Contract, int, float]]:
+        """An owner's options: contract, contracts, delta of one contract."""
+        return self.desk.options_of(owner, self.quotes(), self.desk.rows(self.surface), spot)
+
+    def trade_options(self, trader: Trader, contract: Contract, contracts: int) -> None:
+        """Trade options at the dealers' best quote, and let that dealer know."""
+        asked = {dealer.owner: dealer.quote_vol for dealer in self.dealers}
+        spot = self.market.mid2() * TICK_POINTS / 2
+        owner, vega = self.desk.trade(trader.owner, contract, contracts, asked, self.surface, self.market.now, spot)
+        for dealer in self.dealers:
+            if dealer.owner == owner:
+                dealer.sold(vega)
+
+    # Records
+
+    def frames(self) -> dict[str, pd.DataFrame]:
+        """The run's tables: bars, trades, quotes, decisions, agents."""
+        return self.recorder.frames(self.market)
+
+    def summary(self) -> dict[str, Any]:
+        """The day in numbers."""
+        return analysis.summary(self.frames(), self.config, self.market.count(MESSAGES))
+
+    def tape_sha256(self) -> str:
+        """SHA-256 of all trades and quote changes."""
+        return tape_sha256(self.market.tape(TRADE_TAPE, TRADES), self.market.tape(QUOTE_TAPE, QUOTES))
+
+    def lobster_events(self) -> dict[date, np.ndarray]:
+        """Order events of each day, times after that day's midnight."""
+        events = self.market.tape(EVENT_TAPE, EVENTS)[:, :6]
+        days = events[:, 0] // DAY
+        first = self.config.session.first_day
+        return {
+            day: np.column_stack([events[days == (day - first).days, 0] % DAY, events[days == (day - first).days, 1:]])
+            for day in self.config.session.days
+        }

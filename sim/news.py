@@ -1,0 +1,64 @@
+"""What the traders know: news moves the level of value, the tone and the pending events, never a price."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+from sim.scenario import NewsItem
+from sim.surface import Event
+from sim.units import DAY, MINUTE
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A piece of news that is out: when, and what it did, in percent."""
+
+    time_ns: int
+    name: str
+    value_pct: float
+    bitcoin_pct: float
+
+
+class News:
+    """The news of a scenario, in order of time; `value` (index points) and `sentiment` are those of what is out."""
+
+    def __init__(self, items: tuple[NewsItem, ...], first_day: date, value_points: float) -> None:
+        self._waiting = sorted(((item.at_ns(first_day), item) for item in items), key=lambda entry: entry[0])
+        self.value = value_points
+        self.sentiment = 0.0
+        self.heard: list[Heard] = []
+
+    def events(self) -> list[Event]:
+        """The scheduled events among the news, with the variance that each adds to options that outlive it."""
+        return [Event(item.name, item.event_variance, at) for at, item in self._waiting if item.event_variance > 0]
+
+    def next_time(self) -> int | None:
+        """Time of the next item."""
+        return self._waiting[0][0] if self._waiting else None
+
+    def publish(self, now: int) -> Iterator[NewsItem]:
+        """Let out, one by one, what is due."""
+        while self._waiting and self._waiting[0][0] <= now:
+            at, item = self._waiting.pop(0)
+            before = self.value
+            if item.value_points is not None:
+                self.value = item.value_points
+            elif item.value_pct is not None:
+                self.value = before * (1 + item.value_pct / 100)
+            if item.value_pct is not None or item.value_points is not None or item.sentiment:
+                self.sentiment = item.sentiment
+            self.heard.append(Heard(at, item.name, 100 * (self.value / before - 1), item.bitcoin_pct))
+            yield item
+
+    def faded(self, column: str, decay_minutes: float, now: int) -> float:
+        """Sum over what is out of a column of `Heard`, each fading exponentially with its age."""
+        return sum(
+            getattr(heard, column) * math.exp(-(now - heard.time_ns) / MINUTE / decay_minutes) for heard in self.heard
+        )
+
+    def days_to_event(self, now: int) -> float:
+        """Calendar days to the next pending event, infinite if there is none."""
+        return min(((at - now) / DAY for at, item in self._waiting if item.event_variance > 0), default=math.inf)

@@ -1,0 +1,160 @@
+"""What a run remembers beside the tape: a row a bar, a row a decision, a snapshot of every trader a bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from sim.kernel.state import (
+    CASH,
+    POSITION,
+    QUOTE_COLUMNS,
+    QUOTE_TAPE,
+    QUOTES,
+    T_PRICE,
+    T_SIZE,
+    TRADE_COLUMNS,
+    TRADE_TAPE,
+    TRADES,
+)
+from sim.market import Market
+from sim.trader import Ring, Trader
+from sim.units import TICK_CENTS, TICK_POINTS
+
+if TYPE_CHECKING:
+    from sim.model import MarketModel
+
+DECISION_COLUMNS = (
+    "decision time_ns agent name group alarm detail quotes_from quotes_to contracts action".split()  # noqa: SIM905
+)
+
+
+class Recorder:
+    """Columns of the run's tables; `latest` holds the last bar's values, by name."""
+
+    REPORTED: ClassVar[tuple[str, ...]] = (
+        "open",
+        "high",
+        "low",
+        "close",
+        "mid",
+        "volume",
+        "trades",
+        "top_of_book_musd",
+        "spread_ticks",
+        "one_tick_share",
+        "vix",
+        "vix1d",
+        "atm_iv",
+    )
+
+    def __init__(self, traders: Sequence[Trader]) -> None:
+        self._traders = traders
+        self._bars: list[dict[str, float]] = []
+        self._decisions: list[tuple[Any, ...]] = []
+        self._snapshots: list[np.ndarray] = []
+        self._trades_seen = 0
+        self._integrals = np.zeros(4)
+        self.halts = 0
+
+    @property
+    def latest(self) -> dict[str, float]:
+        """The last bar."""
+        return self._bars[-1]
+
+    def value(self, name: str) -> float:
+        """A value of the last bar."""
+        return self.latest[name]
+
+    def decision(
+        self, now: int, trader: Trader, ring: Ring, seen: tuple[int, int], contracts: int, actions: Iterable[Any]
+    ) -> int:
+        """Note a decision; its number, from 1."""
+        number = len(self._decisions) + 1
+        self._decisions.append((number, now, trader, ring, *seen, contracts, tuple(actions)))
+        return number
+
+    def bar(self, model: MarketModel) -> None:
+        """Note the bar that ends now."""
+        market = model.market
+        self._bars.append(self._prices(market) | self._liquidity(market) | _volatility(model))
+        self._snapshots.append(self._snapshot(model))
+
+    def _prices(self, market: Market) -> dict[str, float]:
+        trades = market.tape(TRADE_TAPE, TRADES)[self._trades_seen :]
+        self._trades_seen += len(trades)
+        mid = market.mid2() * TICK_POINTS / 2
+        price = trades[:, T_PRICE] * TICK_POINTS if len(trades) else np.array([mid])
+        values = (price[0], price.max(), price.min(), price[-1], mid, trades[:, T_SIZE].sum(), len(trades))
+        row = dict(zip(self.REPORTED, map(float, values), strict=False))
+        return {"time_ns": market.now} | row
+
+    def _liquidity(self, market: Market) -> dict[str, float]:
+        integrals = market.integrals()
+        notional, spread, one_tick, two_sided = integrals - self._integrals
+        self._integrals = integrals
+        time = max(two_sided, 1.0)
+        values = (notional / time / 1e6, spread / time, one_tick / time)
+        return dict(zip(("top_of_book_musd", "spread_ticks", "one_tick_share"), map(float, values), strict=True))
+
+    def _snapshot(self, model: MarketModel) -> np.ndarray:
+        """Position, cash in cents, delta, gamma, vanna of every trader (float64: greeks are not integers)."""
+        ledger = model.market.b.owners[1:, 0]
+        rows = np.zeros((len(self._traders), 5))
+        rows[:, 0] = ledger[:, POSITION]
+        rows[:, 1] = ledger[:, CASH] * TICK_CENTS + model.desk.cash_cents[1:]
+        for owner in model.desk.owners():
+            rows[owner - 1, 2:] = model.option_greeks(owner, model.market.mid2() * TICK_POINTS / 2)[:3]
+        return rows
+
+    def frames(self, market: Market) -> dict[str, pd.DataFrame]:
+        """All tables of the run so far."""
+        return {
+            "bars": pd.DataFrame(self._bars).astype({"time_ns": np.int64}),
+            "trades": pd.DataFrame(market.tape(TRADE_TAPE, TRADES), columns=TRADE_COLUMNS),
+            "quotes": pd.DataFrame(
+                market.tape(QUOTE_TAPE, QUOTES)[:, : len(QUOTE_COLUMNS)].copy(), columns=QUOTE_COLUMNS
+            ),
+            "decisions": pd.DataFrame(map(_decision_row, self._decisions), columns=DECISION_COLUMNS),
+            "agents": self._agents(),
+        }
+
+    def _agents(self) -> pd.DataFrame:
+        bars, people = len(self._snapshots), len(self._traders)
+        values = np.concatenate(self._snapshots)
+        frame = pd.DataFrame(values, columns=["position", "cash_cents", "delta", "gamma", "vanna"])
+        frame = frame.astype({"position": np.int64, "cash_cents": np.int64})
+        frame.insert(0, "time_ns", np.repeat([bar["time_ns"] for bar in self._bars], people).astype(np.int64))
+        for place, column in enumerate(("owner", "name", "crowd", "group"), start=1):
+            kinds = pd.Categorical([getattr(trader, column) for trader in self._traders])
+            codes = np.tile(kinds.codes, bars)
+            frame.insert(place, column, pd.Categorical.from_codes(codes, categories=kinds.categories))
+        frame["owner"] = frame["owner"].astype(np.int64)
+        return frame.rename(columns={"owner": "agent"})
+
+
+def _decision_row(entry: tuple[Any, ...]) -> tuple[Any, ...]:
+    number, now, trader, ring, start, end, contracts, actions = entry
+    what = "; ".join(map(str, actions))
+    return (
+        number,
+        now,
+        trader.owner,
+        trader.name,
+        trader.group,
+        ring.kind,
+        str(ring.detail),
+        start,
+        end,
+        contracts,
+        what,
+    )
+
+
+def _volatility(model: MarketModel) -> dict[str, float]:
+    atm = model.quotes().atm()
+    alive = atm[atm > 0]
+    return {"vix": model.vix, "vix1d": model.vix1d, "atm_iv": 100 * float(alive[0]) if len(alive) else 0.0}

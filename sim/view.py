@@ -1,0 +1,183 @@
+"""What a trader sees of the market when it is awake."""
+
+from __future__ import annotations
+
+import math
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sim.kernel.ladder import key_of
+from sim.kernel.state import ASKS, BIDS, ID, KEY, LANE, QTY
+from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
+from sim.options import Contract
+from sim.trader import Order, Trader
+from sim.units import DAY, SECOND, TICK_POINTS, points
+
+if TYPE_CHECKING:
+    from sim.model import MarketModel
+
+
+class View:
+    """A trader's view: public prices, news and volatility, its own position, orders and options.
+
+    Prices are index points, times nanoseconds after midnight of the first day. Nothing here changes the market.
+    """
+
+    def __init__(self, model: MarketModel, trader: Trader) -> None:
+        self._model, self._trader = model, trader
+
+    # The clock
+
+    @property
+    def now(self) -> int:
+        """The time."""
+        return self._model.market.now
+
+    @property
+    def opens(self) -> int:
+        """Start of the present session."""
+        return self._model.hours[0]
+
+    @property
+    def closes(self) -> int:
+        """Regular end of the present session."""
+        return self._model.hours[1]
+
+    @property
+    def date(self) -> date:
+        """The day."""
+        return self._model.config.session.first_day + timedelta(days=self.now // DAY)
+
+    def later(self, seconds: float) -> int:
+        """The time so many seconds from now."""
+        return self.now + round(seconds * SECOND)
+
+    # Prices
+
+    @property
+    def mid(self) -> float:
+        """Middle of the best quotes."""
+        seen = self._model.frozen
+        return seen[0] if seen else self._model.market.mid2() * TICK_POINTS / 2
+
+    @property
+    def bid(self) -> float:
+        """Best bid; 0 if there is none."""
+        return points(self._model.market.best(BIDS)[0])
+
+    @property
+    def ask(self) -> float:
+        """Best ask; 0 if there is none."""
+        return points(self._model.market.best(ASKS)[0])
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Contracts at the best bid and ask."""
+        return self._model.market.best(BIDS)[1], self._model.market.best(ASKS)[1]
+
+    @property
+    def prior_close(self) -> float:
+        """Last mid of the session before."""
+        return self._model.prior_close
+
+    @property
+    def session_open(self) -> float:
+        """Price of the opening auction, the prior close before it."""
+        return self._model.session_open
+
+    def mid_ago(self, minutes: int) -> float:
+        """Mid so many minutes ago, at the session's open if that is later."""
+        seen = self._model.frozen
+        return seen[0] if seen else self._model.mid_ago(minutes)
+
+    @property
+    def realised_vol(self) -> float:
+        """Volatility over the last minutes, in points a square-root minute (EWMA of five minutes)."""
+        return math.sqrt(self._model.market.w.stats[0, S_EWMA_B]) * TICK_POINTS
+
+    @property
+    def volume_rate(self) -> float:
+        """Contracts a second over the last minute."""
+        return float(self._model.market.w.stats[0, S_VOLUME_RATE])
+
+    @property
+    def depth_musd(self) -> float:
+        """The scenario's depth: notional per side at the best quotes, in millions of dollars."""
+        return self._model.config.depth_musd
+
+    # News
+
+    @property
+    def value(self) -> float:
+        """Level of value that all news so far amounts to."""
+        return self._model.news.value
+
+    @property
+    def sentiment(self) -> float:
+        """Tone of the last news, from -1 to 1."""
+        return self._model.news.sentiment
+
+    def news_pct(self, decay_minutes: float) -> float:
+        """Sum of the changes of value by news, in percent, each fading exponentially with its age."""
+        return self._model.news.faded("value_pct", decay_minutes, self.now)
+
+    def bitcoin_pct(self, decay_minutes: float) -> float:
+        """Sum of bitcoin's moves, in percent, each fading exponentially with its age."""
+        return self._model.news.faded("bitcoin_pct", decay_minutes, self.now)
+
+    def event_due_days(self) -> float:
+        """Days until the next scheduled event that is still pending, infinite if there is none."""
+        return self._model.news.days_to_event(self.now)
+
+    # Options
+
+    @property
+    def vix(self) -> float:
+        """The model's VIX, as of the last minute."""
+        seen = self._model.frozen
+        return seen[1] if seen else self._model.vix
+
+    @property
+    def prior_vix(self) -> float:
+        """The VIX at the end of the session before."""
+        return self._model.prior_vix
+
+    def is_quoted(self, expiry: date) -> bool:
+        """Whether options of an expiry date are quoted."""
+        return self._model.surface.quotes_expiry(expiry)
+
+    def option_greeks(self) -> tuple[float, float, float, float]:
+        """Own options' delta, gamma (per point), vanna (per volatility point), charm (per year), in futures."""
+        return self._model.option_greeks(self._trader.owner, self.mid)
+
+    def options(self) -> list[tuple[Contract, int, float]]:
+        """Own options: contract, contracts, delta of one."""
+        return self._model.own_options(self._trader.owner, self.mid)
+
+    # Oneself
+
+    @property
+    def position(self) -> int:
+        """Own futures."""
+        return self._model.market.position(self._trader.owner)
+
+    @property
+    def working(self) -> int:
+        """What the present `Work` still has to trade, signed."""
+        return self._model.floor.working(self._trader)
+
+    @property
+    def orders(self) -> list[Order]:
+        """Own orders in the book, in the order they were sent."""
+        b = self._model.market.b
+        live = [(row, order) for row, order in self._model.floor.sent(self._trader) if b.orders[row, ID] == order]
+        return [
+            Order(row, order, int(b.orders[row, QTY]) * (1 - 2 * int(b.orders[row, LANE] & 1)), _points(b.orders[row]))
+            for row, order in live
+        ]
+
+
+def _points(order: np.ndarray) -> float:
+    return points(int(key_of(order[LANE], order[KEY])))
