@@ -23,7 +23,7 @@ class MacroTrader(Trader):
         """Signal, clips and peers."""
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
-        attention: float = number(0.36, 0, 10, "1", "chance of trading at a look at the reference volatility")
+        attention: float = number(0.42, 0, 10, "1", "chance of trading at a look at the reference volatility")
         reference_vol_points: float = number(1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day")
         attention_power: float = number(1.0, 0, 4, "1", "growth of attention with volatility")
         clip_contracts: float = number(60.0, 1, 10_000, "contracts", "median clip")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import date, timedelta
 
 from sim.clock import is_trading_day
 from sim.options import Contract
@@ -59,7 +59,7 @@ class PutHedger(Trader):
         strike = STRIKE_POINTS * round(view.mid * (1 - otm / 100) / STRIKE_POINTS)
         return [TradeOptions(Contract(self._expiry(view), strike, False), round(rate * hours))]
 
-    def _expiry(self, view: View) -> object:
+    def _expiry(self, view: View) -> date:
         """A trading day ahead, up to the longest, each as likely."""
         ahead = 1 + int(self.draw.uniform() * self.p.longest_days)
         day = view.date + timedelta(days=ahead)

@@ -13,6 +13,9 @@ from sim.units import contracts_of
 from sim.view import View
 
 
+REFERENCE_DEPTH_MUSD = 5.0
+
+
 class MarketMaker(Trader):
     """Quotes its share of the displayed depth."""
 
@@ -32,17 +35,24 @@ class MarketMaker(Trader):
         skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
         tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")
         withdrawal: float = number(0.4, 0, 4, "1", "exponent of depth against volatility")
-        reference_vol_points: float = number(4.0, 0.01, 100, "points/sqrt(min)", "volatility at which depth is full")
+        reference_vol_points: float = number(
+            4.0,
+            0.01,
+            100,
+            "points/sqrt(min)",
+            "volatility at which depth is full, in a book of $5M; in others inverse to depth",
+        )
         bounds: tuple[float, float] = (0.2, 1.5)
         """Least and largest factor of the withdrawal."""
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Start the ladder with the session."""
         p = self.p
+        relative = view.depth_musd / REFERENCE_DEPTH_MUSD
         share = contracts_of(view.depth_musd, view.value) / self.crowd_size
         return [
             Quote(
-                contracts=p.depth_share * share,
+                contracts=p.depth_share * relative**p.depth_power * share,
                 max_inventory=p.inventory_share * share,
                 shape=p.shape,
                 shape_ticks=p.shape_ticks,
@@ -53,7 +63,7 @@ class MarketMaker(Trader):
                 tilt=p.tilt,
                 memory_seconds=p.memory_seconds,
                 withdrawal=p.withdrawal,
-                reference_vol=p.reference_vol_points,
+                reference_vol=p.reference_vol_points / relative,
                 bounds=p.bounds,
             )
         ]

@@ -1,7 +1,8 @@
 """Who sleeps until when: the alarms of all traders.
 
 Only the nearest alarm of each kind is known to the kernel. Arming replaces all that a trader had armed before: its
-older entries stay in the heaps and are recognised as stale by their number.
+older entries stay in the heaps and are recognised as stale by their number. Traders due at the same instant take turns
+in an order that is drawn, keyed by the trader and the instant (or the price level), so nobody is always first.
 """
 
 from __future__ import annotations
@@ -10,13 +11,23 @@ import heapq
 import math
 from collections.abc import Callable, Iterable, Iterator
 
+from sim.kernel.draws import hashed
 from sim.trader import Above, Alarm, At, Below, OnFill, OnNews, OnVol, Ring, Trader
 from sim.units import TICK_POINTS
 
 NEVER = 2**62
 
-type _Entry = tuple[int, int, int, Alarm]
-"""Key, owner, arming number, alarm: of two alarms with one key the lower owner's rings first."""
+type _Entry = tuple[int, int, int, int, Alarm]
+"""Key, turn, owner, arming number, alarm."""
+
+
+def in_turn(traders: Iterable[Trader], instant: int) -> list[Trader]:
+    """Traders in the order in which they act at one instant."""
+    return sorted(traders, key=lambda trader: (_turn(trader, instant), trader.owner))
+
+
+def _turn(trader: Trader, instant: int) -> int:
+    return int(hashed(trader.key, instant, 0))
 
 
 class AlarmClock:
@@ -47,16 +58,16 @@ class AlarmClock:
     def arm(self, trader: Trader, alarms: Iterable[Alarm], vix: float) -> None:
         """Arm a trader's alarms in place of those it had."""
         self.disarm(trader)
-        owner, number = trader.owner, self._armed[trader.owner]
+        owner = trader.owner
         self._traders[owner] = trader
         for alarm in alarms:
             match alarm:
                 case At(time_ns):
-                    heapq.heappush(self._times, (time_ns, owner, number, alarm))
+                    self._push(self._times, time_ns, trader, alarm)
                 case Below(points):
-                    heapq.heappush(self._below, (-math.floor(2 * points / TICK_POINTS), owner, number, alarm))
+                    self._push(self._below, -math.floor(2 * points / TICK_POINTS), trader, alarm)
                 case Above(points):
-                    heapq.heappush(self._above, (math.ceil(2 * points / TICK_POINTS), owner, number, alarm))
+                    self._push(self._above, math.ceil(2 * points / TICK_POINTS), trader, alarm)
                 case OnNews():
                     self._news[owner] = trader
                 case OnFill():
@@ -84,18 +95,21 @@ class AlarmClock:
         ):
             while (entry := self._live(heap)) and entry[0] <= limit:
                 heapq.heappop(heap)
-                alarm = entry[3]
-                yield self._traders[entry[1]], Ring(kind, alarm.points if isinstance(alarm, Below | Above) else 0.0)
+                alarm = entry[4]
+                yield self._traders[entry[2]], Ring(kind, alarm.points if isinstance(alarm, Below | Above) else 0.0)
 
-    def listeners(self, kind: str) -> list[Trader]:
-        """Traders who have armed an alarm of news or of fills, in the order of their numbers."""
-        return [trader for _, trader in sorted((self._news if kind == "news" else self._fill).items())]
+    def listeners(self, kind: str, now: int) -> list[Trader]:
+        """Traders who have armed an alarm of news or of fills, in turn."""
+        return in_turn((self._news if kind == "news" else self._fill).values(), now)
 
-    def moved(self, vix: float) -> list[Trader]:
-        """Traders for whom the VIX has moved far enough."""
-        return [self._traders[owner] for owner, (at, by) in sorted(self._vol.items()) if abs(vix - at) >= by]
+    def moved(self, vix: float, now: int) -> list[Trader]:
+        """Traders for whom the VIX has moved far enough, in turn."""
+        return in_turn((self._traders[owner] for owner, (at, by) in self._vol.items() if abs(vix - at) >= by), now)
+
+    def _push(self, heap: list[_Entry], key: int, trader: Trader, alarm: Alarm) -> None:
+        heapq.heappush(heap, (key, _turn(trader, key), trader.owner, self._armed[trader.owner], alarm))
 
     def _live(self, heap: list[_Entry]) -> _Entry | None:
-        while heap and self._armed[heap[0][1]] != heap[0][2]:
+        while heap and self._armed[heap[0][2]] != heap[0][3]:
             heapq.heappop(heap)
         return heap[0] if heap else None

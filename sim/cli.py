@@ -150,20 +150,34 @@ def bench() -> None:
 def serve(
     scenario: ScenarioFile,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8765,
-    plain: Annotated[bool, typer.Option("--plain", help="Mesa's own page.")] = False,
 ) -> None:
     """Open a scenario as a page in the browser."""
-    from sim.page import serve
-
-    serve(scenario, port=port, plain=plain)
+    with _patience():
+        try:
+            from sim import page
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"the page needs {error.name}: uv sync --group page (or pip install --group page)"
+            ) from None
+        page.rehearse(scenario)
+    page.serve(scenario, port=port)
 
 
 @app.command()
-def study(name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study.")]) -> None:
+def study(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study: emergence.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every world.")] = 20,
+    paired: Annotated[int, typer.Option(min=2, help="Seeds of the comparisons with and without a group.")] = 100,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seeds count up from here.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The verdicts and outcomes, as JSON.")] = Path(
+        "runs/study-emergence.json"
+    ),
+) -> None:
     """Run one of the studies of the project."""
     from sim.study import main
 
-    main(name)
+    main(name, seeds=seeds, paired=paired, first_seed=first_seed, workers=workers, out=file)
 
 
 def main() -> None:

@@ -83,9 +83,9 @@ class OptionsDesk:
     ) -> tuple[int, float]:
         """Trade at the best quote of the dealers; who took the other side, and the dollars of vega it has sold.
 
-        The premium is rounded to cents once. With no dealer there is no trade: the answer is (0, 0.0).
+        The premium is rounded to cents once. With no other dealer there is no trade: the answer is (0, 0.0).
         """
-        if not dealers or contracts == 0:
+        if not set(dealers) - {customer} or contracts == 0:
             return 0, 0.0
         column = self._column(contract)
         row = self.rows(surface)[column]
@@ -95,7 +95,7 @@ class OptionsDesk:
         years = float(quotes.term[0][row])
         vega = 100.0 * float(black76(spot, contract.strike, years, vol, contract.is_call).vega) * contracts
         sign = 1 if contracts > 0 else -1
-        asked = {owner: sign * quote(vega) for owner, quote in dealers.items()}
+        asked = {owner: sign * quote(vega) for owner, quote in dealers.items() if owner != customer}
         dealer = min(asked, key=lambda owner: (asked[owner], owner))
         price = float(
             black76(spot, contract.strike, years, max(vol + sign * asked[dealer], 0.01), contract.is_call).price

@@ -81,8 +81,10 @@ class Floor:
         return 0 if desk.work is None else (1 - 2 * desk.side) * self._model.market.left(desk.work)
 
     def sent(self, trader: Trader) -> list[tuple[int, int]]:
-        """Handles of the orders a trader has sent that may still be in the book."""
-        return self.desk(trader).orders
+        """Handles of the orders a trader has sent that are still in the book."""
+        desk, is_live = self.desk(trader), self._model.market.is_live
+        desk.orders = [handle for handle in desk.orders if is_live(*handle)]
+        return desk.orders
 
     def ordered(self, action: Action, trader: Trader) -> int:
         """Futures contracts that an action orders on top of what is being worked, signed; 0 for standing liquidity."""
@@ -148,13 +150,13 @@ class Floor:
 
     @carry_out.register
     def _(self, action: Cancel, trader: Trader, decision: int) -> None:
-        if self._model.market.is_live(action.order.row, action.order.ident):
+        if (action.order.row, action.order.ident) in self.sent(trader):
             self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
 
     @carry_out.register
     def _(self, action: Modify, trader: Trader, decision: int) -> None:
         market = self._model.market
-        if market.is_live(action.order.row, action.order.ident):
+        if (action.order.row, action.order.ident) in self.sent(trader):
             size, price = abs(action.contracts), ticks(action.points)
             market.send(trader.owner, OP_MODIFY, row=action.order.row, size=size, price=price, decision=decision)
 

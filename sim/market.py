@@ -43,6 +43,7 @@ from sim.kernel.state import (
     POSITION,
     QTY,
     QUOTES,
+    RING,
     ROW,
     RUNG,
     STOPS,
@@ -154,7 +155,7 @@ class Market:
         self.w = new_world(n_books, ladders=ladders)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
-        self._ladders = 0
+        self._free_slots = list(range(ladders, 0, -1))
 
     @property
     def now(self) -> int:
@@ -190,10 +191,10 @@ class Market:
         self.w.programs[:, P_ID] += 1
         clock[[NOW, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now >> BUCKET_BITS, 0, 0, 1
         clock[[FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP]] = 0, 1, 0, 1
-        self.b.books[:, [BID, ASK, LAST]] = 0
+        self.b.books[:, [BID, ASK, LAST, HALTED]] = 0
         self.b.books[:, MID2] = mid2
         self.b.books[:, AUCTION] = 1
-        self._ladders = 0
+        self._free_slots = list(range(len(self.w.slots) - 1, 0, -1))
         stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
 
     def set_activity(self, feedback: float, cap: float, sigma: float, base: float, rise: float, book: int = 0) -> None:
@@ -279,6 +280,7 @@ class Market:
     ) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
         self._make_room()
+        slots = self._free_slot() if ladder else 0
         p = int(add_program(self.w))
         programs, row = self.w.programs, self.w.params
         ident = programs[p, P_ID]
@@ -288,9 +290,8 @@ class Market:
         programs[p, list(columns)] = list(columns.values())
         row[p, list(params)] = list(params.values())
         if ladder:
-            self._ladders += 1
-            programs[p, P_SLOTS] = self._ladders
-            self.w.slots[self._ladders] = 0
+            programs[p, P_SLOTS] = slots
+            self.w.slots[slots] = 0
             row[p, SEEN_AT], row[p, SEEN_POSITION] = self.now, self.position(int(programs[p, P_OWNER]))
         set_off(self.w, p)
         return p, int(ident)
@@ -316,7 +317,17 @@ class Market:
         for row, order in self._orders_of(program[0]):
             if row and self.is_live(row, order):
                 self.send(int(self.b.orders[row, OWNER]), OP_CANCEL, row=row)
+        if slots := int(self.w.programs[program[0], P_SLOTS]):
+            self._free_slots.append(slots)
         end_program(self.w, program[0])
+
+    def _free_slot(self) -> int:
+        """A row of `slots` for a new ladder."""
+        if not self._free_slots:
+            used = len(self.w.slots)
+            self.w = self.w._replace(slots=_longer(self.w.slots, 0, used + 1))
+            self._free_slots = list(range(len(self.w.slots) - 1, used - 1, -1))
+        return self._free_slots.pop()
 
     def _orders_of(self, p: int) -> list[tuple[int, int]]:
         row = self.w.programs[p]
@@ -361,6 +372,16 @@ class Market:
     def has_rung(self, owner: int) -> bool:
         """Whether an owner watched has had a fill."""
         return bool((self.b.owners[owner, :, WATCH] == RUNG).any())
+
+    def rings(self) -> bool:
+        """Whether a watched owner has had a fill that has not been taken note of."""
+        return bool(self.b.counts[RING])
+
+    def take_ring(self) -> bool:
+        """The same, and take note of it."""
+        rang = self.rings()
+        self.b.counts[RING] = 0
+        return rang
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""

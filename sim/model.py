@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 
 from sim import analysis
-from sim.alarms import AlarmClock
+from sim.alarms import AlarmClock, in_turn
 from sim.desk import OptionsDesk
 from sim.floor import Floor
 from sim.kernel.state import EVENT_TAPE, EVENTS, MESSAGES, QUOTE_TAPE, QUOTES, TRADE_TAPE, TRADES
-from sim.kernel.world import FILL, PRICE
+from sim.kernel.world import FILL
 from sim.market import Market
 from sim.news import News
 from sim.options import Contract, OptionBook
@@ -85,6 +85,8 @@ class MarketModel(mesa.Model):
     ) -> None:
         self.seed = int(rng)
         super().__init__(rng=self.seed)
+        # SolaraViz passes Mesa's own scenario on Reset, which has nothing in it.
+        overrides.pop("scenario", None)
         if depth_musd is not None:
             overrides["depth_musd"] = depth_musd
         if overrides or without or not isinstance(config, Scenario):
@@ -197,17 +199,17 @@ class MarketModel(mesa.Model):
         self.floor.clear()
         self.session_open = self.prior_close
         self._set_rules()
-        self._quotes_at_open = self.market.count(QUOTES)
-        for trader in self.traders:
-            self._quotes_seen[trader.owner] = self._quotes_at_open
+        for trader in in_turn(self.traders, start):
+            self._quotes_seen[trader.owner] = self.market.count(QUOTES)
             self.clock.disarm(trader)
+            trader.draw.next_event()
             self._carry_out(trader, Ring("auction"), trader.prepare(View(self, trader)))
         self.market.open_auction()
         self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
         self._mids = [self.session_open]
         self._observe()
         self.market.start_pulse()
-        for trader in self.traders:
+        for trader in in_turn(self.traders, start):
             self._wake(trader, Ring("open"))
 
     def _set_rules(self) -> None:
@@ -224,17 +226,10 @@ class MarketModel(mesa.Model):
     def _run_to(self, end: int) -> None:
         """Run the kernel from alarm to alarm up to `end`."""
         while True:
-            news = self.news.next_time()
-            until = min(end, self.clock.next_time(), end if news is None else max(news, self.market.now))
-            if self._reopens:
-                until = min(until, max(self._reopens, self.market.now))
-            below, above = self.clock.levels() if not self.frozen else (-1, 2**62)
-            halt = self._halts[0][0] if self._halts else -1
-            self.market.set_alarms(max(below, halt), above)
-            code = self.market.advance(until)
-            if code == PRICE and self.market.mid2() <= halt:
+            code = self.market.advance(self._next_stop(end))
+            if self._may_halt() and self.market.mid2() <= self._halts[0][0]:
                 self._halt()
-            if code == FILL:
+            if self.market.take_ring() or code == FILL:
                 self._wake_filled()
             now = self.market.now
             if self._reopens and now >= self._reopens:
@@ -246,11 +241,27 @@ class MarketModel(mesa.Model):
             if now >= end and self.clock.next_time() > end:
                 return
 
+    def _next_stop(self, end: int) -> int:
+        """Set the kernel's price alarms; the time up to which it may run, now where one of them is crossed already."""
+        now, news = self.market.now, self.news.next_time()
+        below, above = self.clock.levels() if not self.frozen else (-1, 2**62)
+        if self._may_halt():
+            below = max(below, self._halts[0][0])
+        self.market.set_alarms(below, above)
+        if self.market.rings() or not below < self.market.mid2() < above:
+            return now
+        until = min(end, self.clock.next_time(), end if news is None else news)
+        return max(now, min(until, self._reopens) if self._reopens else until)
+
+    def _may_halt(self) -> bool:
+        """Whether a fall could halt trading: not while it is halted or about to reopen."""
+        return bool(self._halts) and not self._reopens
+
     def _publish(self, now: int, *, wake: bool) -> None:
         for item in self.news.publish(now):
             self._react(item, now)
             if wake:
-                for trader in self.clock.listeners("news"):
+                for trader in self.clock.listeners("news", now):
                     self._wake(trader, Ring("news", item.name))
 
     def _react(self, item: NewsItem, now: int) -> None:
@@ -265,7 +276,7 @@ class MarketModel(mesa.Model):
         self._observe()
         if self.freeze_at_ns is not None and self.frozen is None and now >= self.freeze_at_ns:
             self.frozen = self._mids[-1], self.vix
-        for trader in self.clock.moved(self.vix if not self.frozen else self.frozen[1]):
+        for trader in self.clock.moved(self.seen_vix, now):
             self._wake(trader, Ring("vol", self.vix))
         self.recorder.bar(self)
 
@@ -289,11 +300,13 @@ class MarketModel(mesa.Model):
 
     def _wake(self, trader: Trader, ring: Ring) -> None:
         view = View(self, trader)
+        trader.draw.next_event()
         self._carry_out(trader, ring, trader.decide(view, ring))
-        self.clock.arm(trader, trader.alarms(view), self.vix)
+        trader.draw.next_event()
+        self.clock.arm(trader, trader.alarms(view), self.seen_vix)
 
     def _wake_filled(self) -> None:
-        for trader in self.clock.listeners("fill"):
+        for trader in self.clock.listeners("fill", self.market.now):
             if self.market.has_rung(trader.owner):
                 self._wake(trader, Ring("fill"))
 
@@ -313,7 +326,9 @@ class MarketModel(mesa.Model):
 
     def _halt(self) -> None:
         """A market-wide circuit breaker: 15 minutes without trading, the last one to the close."""
-        _, last = self._halts.pop(0)
+        last = False
+        while self._halts and self.market.mid2() <= self._halts[0][0]:
+            last = self._halts.pop(0)[1]
         clock = self.market.now % DAY
         if clock >= LAST_HALT and not last:
             return
@@ -333,6 +348,11 @@ class MarketModel(mesa.Model):
             self._reopens = self.market.now + REOPENING_NS
 
     # What views ask
+
+    @property
+    def seen_vix(self) -> float:
+        """The VIX that traders see."""
+        return self.frozen[1] if self.frozen else self.vix
 
     def mid_ago(self, minutes: int) -> float:
         """Mid at the end of the bar so many minutes ago, at the open if that is later."""

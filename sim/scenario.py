@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import importlib
+import importlib.util
 import json
 import math
 import pkgutil
@@ -41,7 +41,6 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-import agents
 from sim.clock import is_trading_day
 from sim.options import Contract, OptionBook
 from sim.surface import SurfaceParams
@@ -523,7 +522,8 @@ def _import(module_name: str, key: str) -> object:
     try:
         return importlib.import_module(module_name)
     except Exception as error:
-        ours = [f"agents.{module.name}" for module in pkgutil.iter_modules(agents.__path__)]
+        folders = getattr(importlib.util.find_spec("agents"), "submodule_search_locations", None)
+        ours = [f"agents.{module.name}" for module in pkgutil.iter_modules(folders)]
         hint = did_you_mean(module_name, ours) if isinstance(error, ModuleNotFoundError) else ""
         raise ScenarioError(f"{key}: cannot import {module_name!r}: {error}{hint}") from None
 

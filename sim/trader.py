@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import mesa
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from sim.kernel.draws import uniform
 from sim.options import Contract
@@ -300,6 +300,10 @@ type Action = (
 )
 
 
+DRAWS_BITS = 20
+"""An event of a trader has 2**20 draws."""
+
+
 def number(default: Any, low: float, high: float, unit: str, description: str) -> Any:
     """Field of a `Params` class: a number with its bounds (inclusive), unit and meaning."""
     return Field(default, ge=low, le=high, description=description, json_schema_extra={"unit": unit})
@@ -312,15 +316,22 @@ def stream_key(seed: int, *parts: object) -> int:
 
 
 class Draws:
-    """A trader's random numbers: the n-th is a function of its key and n."""
+    """A trader's random numbers: the n-th of an event is a function of the key, the event's number and n.
+
+    Every `prepare`, `decide` and `alarms` is an event: how many numbers a decision has used changes none of the next.
+    """
 
     def __init__(self, key: int) -> None:
-        self._key, self._index = key, 0
+        self._key, self._event, self._index = key, 0, 0
+
+    def next_event(self) -> None:
+        """Begin the next event."""
+        self._event, self._index = self._event + 1, 0
 
     def uniform(self) -> float:
         """Uniform on [0, 1)."""
         self._index += 1
-        return float(uniform(self._key, self._index, 0))
+        return float(uniform(self._key, (self._event << DRAWS_BITS) + self._index, 0))
 
     def normal(self) -> float:
         """Standard normal (Box and Muller)."""
@@ -347,8 +358,10 @@ class Trader(mesa.Agent):
         Its random numbers.
     """
 
-    class Params(BaseModel, frozen=True, extra="forbid"):
+    class Params(BaseModel):
         """Parameters of the crowd, from its table in the scenario."""
+
+        model_config = ConfigDict(frozen=True, extra="forbid")
 
     latency_ns: int = 0
     """Time an order takes from this trader to the book."""

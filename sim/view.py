@@ -136,8 +136,7 @@ class View:
     @property
     def vix(self) -> float:
         """The model's VIX, as of the last minute."""
-        seen = self._model.frozen
-        return seen[1] if seen else self._model.vix
+        return self._model.seen_vix
 
     @property
     def prior_vix(self) -> float:

@@ -72,7 +72,7 @@ class Tape:
             "quotes": pd.DataFrame(self.quotes, columns=QUOTE_COLUMNS, dtype="int64"),
             "decisions": pd.DataFrame(self.decisions, columns=DECISIONS).astype({"decision": "int64"}),
             "agents": pd.DataFrame(agents, columns=["time_ns", "agent", "name", "crowd", "group"]),
-            "bars": pd.DataFrame(self.bars, columns=BARS),
+            "bars": pd.DataFrame(self.bars, columns=BARS).astype(dict.fromkeys(BARS[1:], float)),
         }
 
 

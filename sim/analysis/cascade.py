@@ -27,25 +27,30 @@ from sim.analysis.tape import AUCTION, HALF_TICK_POINTS, HALT, UNKNOWN, mid_move
 
 if TYPE_CHECKING:
     import networkx as nx
+    from scipy.sparse import csr_array
 
     from sim.records import Run
 
-FROM_OUTSIDE = ("news", "open")
+FROM_OUTSIDE = (AUCTION, "open", "news")
 """Alarms whose decisions are provoked by no price; they are nodes of the graph as well."""
 
 
-def dominoes(run: Run) -> nx.DiGraph:
+def dominoes(run: Run, smallest_share: float = 0.005) -> nx.DiGraph:
     """The graph of a run folder's decisions; see `domino_graph`."""
-    return domino_graph({name: run.frame(name) for name in ("trades", "quotes", "decisions", "agents")})
+    tables = ("trades", "quotes", "decisions", "agents")
+    return domino_graph({name: run.frame(name) for name in tables}, smallest_share)
 
 
-def domino_graph(frames: Mapping[str, pd.DataFrame]) -> nx.DiGraph:
+def domino_graph(frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.005) -> nx.DiGraph:
     """The graph of decisions: who moved the price to which whom reacted.
 
     Parameters
     ----------
     frames : mapping
         The tables trades, quotes, decisions and agents of a run.
+    smallest_share : float
+        Parents with less of a move than this are left out: a third of all edges on a busy day, with a fiftieth of
+        what they carry.
 
     Returns
     -------
@@ -56,9 +61,9 @@ def domino_graph(frames: Mapping[str, pd.DataFrame]) -> nx.DiGraph:
         `agent` (owner), `time_ns`, `ordered` and `traded` (contracts, signed), `volume` (contracts, unsigned) and
         `points` (signed price changes credited to it; over all nodes they add up to the price's way).
 
-        Edges go from parent to child, forward in time, to all children that traded. Attributes: `share` (of the
-        move, over all parents 1), `points` (signed, of the move that the child reacted to) and `contracts` (the
-        child's trade times the share; negative where the child traded against the move).
+        Edges go from parent to child, forward in time, to all children that traded. Attributes: `share` of the move
+        that the child reacted to (over all parents 1, less those left out), `points` (of that move, signed) and
+        `contracts` (the child's trade times the share; negative where the child traded against the move).
     """
     import networkx as nx
 
@@ -71,13 +76,14 @@ def domino_graph(frames: Mapping[str, pd.DataFrame]) -> nx.DiGraph:
     of_quote = np.searchsorted(messages["seq"], quotes["seq"])
     moves = mid_moves(quotes)
     traded, volume = _contracts(trades, own[np.searchsorted(messages["seq"], trades["seq"])], nodes.total)
-    edges = pd.concat(
+    all_edges = pd.concat(
         [
             _edges_of_prices(decisions, credited[of_quote], moves, traded),
             _edges_from_outside(decisions, nodes, traded),
             _edges_of_stops(messages, own, credited, np.bincount(of_quote, moves, len(messages)), traded),
         ]
     )
+    edges = all_edges[all_edges["share"] >= smallest_share]
     points = np.bincount(credited[of_quote], moves, nodes.total) * HALF_TICK_POINTS
     table = nodes.table(messages, decisions).assign(traded=traded, volume=volume, points=points)
     table = table[(table["volume"] > 0) | (table["points"] != 0) | table.index.isin(edges["parent"])]
@@ -134,7 +140,7 @@ class _Nodes(NamedTuple):
     @classmethod
     def of(cls, messages: pd.DataFrame, decisions: pd.DataFrame) -> _Nodes:
         last = max(column.to_numpy().max(initial=0) for column in (decisions["decision"], messages["decision"]))
-        groups = dict.fromkeys([*messages["group"], AUCTION, HALT, *FROM_OUTSIDE])
+        groups = dict.fromkeys([*messages["group"].unique(), AUCTION, HALT, *FROM_OUTSIDE])
         return cls(int(last) + 1, messages.loc[messages["is_stop"], "seq"].to_numpy(), list(groups))
 
     @property
@@ -211,20 +217,20 @@ def _edges_of_prices(
     )
 
 
-def _moved(begin: np.ndarray, end: np.ndarray, credited: np.ndarray, moves: np.ndarray, count: int):
+def _moved(begin: np.ndarray, end: np.ndarray, credited: np.ndarray, moves: np.ndarray, count: int) -> csr_array:
     """Half ticks by which each node moved the price in each stretch of quotes: sparse (stretches, nodes).
 
     Stretches of different traders overlap; the tape is first added up between all their ends.
     """
-    from scipy.sparse import csr_array
+    from scipy import sparse
 
     cuts = np.unique(np.concatenate([begin, end, [0, len(moves)]]))
     span = np.searchsorted(cuts, np.arange(len(moves)), side="right") - 1
-    by_span = csr_array((moves, (span, credited)), shape=(len(cuts) - 1, count))
+    by_span = sparse.csr_array((moves, (span, credited)), shape=(len(cuts) - 1, count))
     first, last = np.searchsorted(cuts, begin), np.searchsorted(cuts, end)
     starts = np.concatenate([[0], np.cumsum(last - first)])
     spans = np.arange(starts[-1]) + np.repeat(first - starts[:-1], last - first)
-    stretches = csr_array((np.ones(len(spans), np.int64), spans, starts), shape=(len(begin), len(cuts) - 1))
+    stretches = sparse.csr_array((np.ones(len(spans), np.int64), spans, starts), shape=(len(begin), len(cuts) - 1))
     return stretches @ by_span
 
 
@@ -284,8 +290,9 @@ def main_parents(graph: nx.DiGraph) -> dict[Hashable, Hashable | None]:
 
 def _main_parent(graph: nx.DiGraph, node: Hashable) -> Hashable | None:
     edges = graph.pred[node]
-    inner = {parent: edge["share"] for parent, edge in edges.items() if not graph.nodes[parent]["exogenous"]}
-    if sum(inner.values()) <= 0.5 or not any(edge["contracts"] > 0 for edge in edges.values()):
+    shares = {parent: edge["share"] for parent, edge in edges.items()}
+    inner = {parent: share for parent, share in shares.items() if not graph.nodes[parent]["exogenous"]}
+    if 2 * sum(inner.values()) <= sum(shares.values()) or any(edge["contracts"] < 0 for edge in edges.values()):
         return None
     return max(inner, key=lambda parent: inner[parent])
 

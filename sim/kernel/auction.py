@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sim.kernel.book import fire_stops, note_quotes, take_off, trade_at
+from sim.kernel.book import fire_stops, note_quotes, take_off, trade_at, withdraw
 from sim.kernel.jit import inline, kernel
 from sim.kernel.ladder import level_at, next_key
 from sim.kernel.state import (
@@ -86,7 +86,7 @@ def uncross(b, now, book):
             0,
         )
         take_off(b, maker, size)
-        take_off(b, taker, size)
+        withdraw(b, now, taker, size)
         left -= size
     b.books[book, AUCTION] = 0
     b.counts[SEQ] += 1

@@ -21,9 +21,9 @@ from sim.kernel.codes import (
     OP_STOP,
     OP_STOPLIMIT,
     OUTSIDE_BAND,
-    STP_CANCEL_BOTH,
     STP_CANCEL_NEWEST,
     STP_CANCEL_OLDEST,
+    STP_DECREMENT,
     STP_NONE,
     WAITING_STOP,
     WOULD_TRADE,
@@ -220,19 +220,22 @@ def settle(b, book, owner, bought, price):
 
 
 @inline
-def prevent(b, row, qty, mode):
+def prevent(b, now, row, qty, mode):
     """Self-trade prevention: what is left of the incoming order; 0 where it is cancelled."""
     if mode == STP_CANCEL_NEWEST:
         return 0
-    if mode == STP_CANCEL_OLDEST:
-        drop(b, row)
-        return qty
-    if mode == STP_CANCEL_BOTH:
-        drop(b, row)
-        return 0
-    size = min(qty, b.orders[row, QTY])
+    size = min(qty, b.orders[row, QTY]) if mode == STP_DECREMENT else b.orders[row, QTY]
+    withdraw(b, now, row, size)
+    if mode == STP_DECREMENT:
+        return qty - size
+    return qty if mode == STP_CANCEL_OLDEST else 0
+
+
+@inline
+def withdraw(b, now, row, size):
+    """Take `size` off a resting order without a trade of its own."""
+    log(b, now, EVENT_DELETE if b.orders[row, QTY] == size else EVENT_REDUCE, row, size)
     take_off(b, row, size)
-    return qty - size
 
 
 @inline
@@ -244,7 +247,7 @@ def sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause):
         level = level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)])
         row = b.levels[level, HEAD]
         if mode != STP_NONE and owner != 0 and b.orders[row, OWNER] == owner:
-            qty = prevent(b, row, qty, mode)
+            qty = prevent(b, now, row, qty, mode)
             continue
         size = min(qty, b.orders[row, QTY])
         trade(b, now, book, row, side, size, order, owner, decision, cause)
@@ -326,7 +329,8 @@ def enter(b, now, book, op, side, price, qty, stop, order, owner, decision, caus
                 rest(b, now, row)
     row = b.counts[ROW]
     conclude(b, now, book, owner, decision, cause)
-    b.counts[ROW] = row
+    # The stops it set off may have traded with it: an order that is gone rests nowhere.
+    b.counts[ROW] = row if b.orders[row, ID] == order else 0
     return OK
 
 
@@ -474,8 +478,11 @@ def cancel(b, now, row, owner, decision, cause):
 
 
 @kernel
-def modify(b, now, row, price, qty, cause):
-    """Change price and open size of a live order; it keeps its place only where it does not grow or move."""
+def modify(b, now, row, price, qty, decision, cause):
+    """Change price and open size of a live order; it keeps its place only where it does not grow or move.
+
+    From then on it belongs to the decision that modified it.
+    """
     b.counts[SEQ] += 1
     lane = b.orders[row, LANE]
     book, side = lane >> 2, lane & 3
@@ -490,7 +497,8 @@ def modify(b, now, row, price, qty, cause):
     moved = key_of(lane, price) != b.orders[row, KEY]
     if moved and (price < b.books[book, BAND_LO] or price > b.books[book, BAND_HI]):
         return OUTSIDE_BAND
-    owner, decision = b.orders[row, OWNER], b.orders[row, DECISION]
+    owner = b.orders[row, OWNER]
+    b.orders[row, DECISION] = decision
     if moved or qty > b.orders[row, QTY]:
         log(b, now, EVENT_DELETE, row, b.orders[row, QTY])
         unlink(b, row)

@@ -62,6 +62,7 @@ from sim.kernel.world import (
     P_DECISION,
     P_END,
     P_ID,
+    P_IDLE,
     P_INDEX,
     P_KEY,
     P_KIND,
@@ -111,6 +112,10 @@ from sim.kernel.world import (
 )
 
 SECOND = 1e9
+LATE_S = 5.0
+"""A schedule that is late trades what is left within some multiple of so many seconds, never all at once."""
+SHORTEST, LONGEST, NEVER = 1e-3, 60.0, 1e9
+"""Seconds: bounds of a program's sleep, and the sleep of a stream without a rate."""
 
 
 @inline
@@ -144,8 +149,8 @@ def write(b, w, p, op, side, price, qty, row, cause):
 
 @inline
 def again(w, p, seconds):
-    """Ring again after some seconds, at least a microsecond and at most a minute."""
-    delay = min(max(seconds, 1e-6), 60.0)
+    """Ring again after some seconds, within the bounds of a sleep."""
+    delay = min(max(seconds, SHORTEST), LONGEST)
     schedule(w, w.clock[NOW] + int(delay * SECOND), ON_PROGRAM, p, w.programs[p, P_ID])
 
 
@@ -154,7 +159,7 @@ def next_candidate(w, p):
     """The next candidate of a stream; its index is the key of all its draws."""
     w.programs[p, P_INDEX] += 1
     w.clock[CANDIDATES] += 1
-    gap = exponential(w.programs[p, P_KEY], w.programs[p, P_INDEX], 0) / w.params[p, RATE]
+    gap = min(exponential(w.programs[p, P_KEY], w.programs[p, P_INDEX], 0) / w.params[p, RATE], NEVER)
     schedule(w, w.clock[NOW] + max(int(gap * SECOND), 1), ON_PROGRAM, p, w.programs[p, P_ID])
 
 
@@ -162,6 +167,14 @@ def next_candidate(w, p):
 def accepted(w, p, index):
     pace = w.stats[w.programs[p, P_BOOK], S_PACE]
     return uniform(w.programs[p, P_KEY], index, 1) * w.params[p, CAP] < pace
+
+
+@inline
+def affordable(b, w, p, index):
+    """Takers are selective: the chance that one trades falls with the spread it would pay, as 1 / ticks."""
+    book = w.programs[p, P_BOOK]
+    spread = b.books[book, ASK] - b.books[book, BID]
+    return spread <= 1 or uniform(w.programs[p, P_KEY], index, 5) * spread < 1.0
 
 
 @inline
@@ -210,18 +223,18 @@ def noise(b, w, p):
     """A stream of market orders of random sign."""
     index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
     next_candidate(w, p)
-    if not accepted(w, p, index):
+    if not accepted(w, p, index) or not affordable(b, w, p, index):
         return False
     size = geometric(key, index, 3, w.params[p, SIZE])
     return take(b, w, p, hashed(key, index, 2) & 1, size, uniform(key, index, 4) < w.params[p, SELECTIVE], 0)
 
 
 @inline
-def meta(w, p):
+def meta(b, w, p):
     """A stream of metaorders of random sign and Pareto size, each worked by a program of its own (LMF 2005)."""
     index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
     next_candidate(w, p)
-    if not accepted(w, p, index):
+    if not accepted(w, p, index) or not affordable(b, w, p, index):
         return
     child = new_program(w)
     programs, params = w.programs, w.params
@@ -233,7 +246,7 @@ def meta(w, p):
     programs[child, P_INDEX] = 0
     programs[child, P_SIDE] = hashed(key, index, 3) & 1
     programs[child, P_LEFT] = int(pareto(key, index, 4, params[p, Q_LOW], params[p, Q_HIGH], params[p, ALPHA]))
-    share = params[p, PART_LOW] * (params[p, PART_HIGH] / params[p, PART_LOW]) ** uniform(key, index, 5)
+    share = params[p, PART_LOW] * (params[p, PART_HIGH] / params[p, PART_LOW]) ** uniform(key, index, 6)
     params[child, CAP] = params[p, CAP]
     params[child, RATE] = share * params[p, FLOW] * params[p, CAP] / params[p, SIZE]
     params[child, SIZE] = params[p, SIZE]
@@ -246,7 +259,7 @@ def children(b, w, p):
     """The children of one metaorder, a Poisson stream of market orders of one sign."""
     index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
     next_candidate(w, p)
-    if not accepted(w, p, index):
+    if not accepted(w, p, index) or not affordable(b, w, p, index):
         return False
     size = min(geometric(key, index, 3, w.params[p, SIZE]), w.programs[p, P_LEFT])
     return take(b, w, p, w.programs[p, P_SIDE], size, uniform(key, index, 4) < w.params[p, SELECTIVE], 0)
@@ -258,7 +271,7 @@ def pace_of(w, p):
     left, end = w.programs[p, P_LEFT], w.programs[p, P_END]
     pace = math.inf
     if end != 0:
-        pace = left / max((end - w.clock[NOW]) / SECOND, 1e-3)
+        pace = left / max((end - w.clock[NOW]) / SECOND, LATE_S)
     if w.params[p, POV] > 0.0:
         pace = min(pace, w.params[p, POV] * w.stats[w.programs[p, P_BOOK], S_VOLUME_RATE])
     return pace
@@ -266,17 +279,22 @@ def pace_of(w, p):
 
 @inline
 def work(b, w, p):
-    """One child of an execution schedule; a child keeps its size until it is executed."""
+    """One child of an execution schedule; a child keeps its size until it is executed.
+
+    It waits before each child, the first one too. A wait longer than a sleep is slept in pieces (waits are exponential,
+    so each piece is a new draw). A child is selective: it takes no more than the best queue and shuns a wide spread.
+    """
     programs, key = w.programs, w.programs[p, P_KEY]
     programs[p, P_INDEX] += 1
     index, side = programs[p, P_INDEX], programs[p, P_SIDE]
     if programs[p, P_CHILD] == 0:
         programs[p, P_CHILD] = min(geometric(key, index, 1, w.params[p, SIZE]), programs[p, P_LEFT])
-    again(w, p, exponential(key, index, 0) * programs[p, P_CHILD] / max(pace_of(w, p), 1e-6))
-    if programs[p, P_END] != 0 and w.clock[NOW] >= programs[p, P_END] and w.params[p, POV] == 0.0:
-        return take(b, w, p, side, programs[p, P_LEFT], False, programs[p, P_CAUSE])
+    wait = exponential(key, index, 0) * programs[p, P_CHILD] / max(pace_of(w, p), 1e-6)
+    again(w, p, wait)
+    idle, programs[p, P_IDLE] = programs[p, P_IDLE], 1 if wait > LONGEST else 0
     limit, price = programs[p, P_LIMIT], best(b, programs[p, P_BOOK], 1 - side)
-    if limit != 0 and (price > limit if side == 0 else price < limit):
+    too_far = limit != 0 and (price > limit if side == 0 else price < limit)
+    if idle != 0 or too_far or not affordable(b, w, p, index):
         return False
     return take(b, w, p, side, programs[p, P_CHILD], True, programs[p, P_CAUSE])
 
@@ -355,7 +373,8 @@ def ladder(b, w, p):
         tilt = inventory(b, w, p) * params[p, TILT] * (1 - 2 * side)
         if uniform(key, index, 3) < 0.5 * (1.0 + tilt):
             return False
-        step, place = -1, 0
+        # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
+        step, place = -1 - int(uniform(key, index, 5) * ((spread - 1) >> 1)), 0
     else:
         step, place = int(uniform(key, index, 3) * SLOTS), 0
         place = step
@@ -407,7 +426,7 @@ def step(b, w, p):
         return work(b, w, p)
     if kind == TOUCH:
         return touch(b, w, p)
-    meta(w, p)
+    meta(b, w, p)
     return False
 
 

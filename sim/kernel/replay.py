@@ -54,7 +54,7 @@ def apply(b, row_of, now, m):
     if op == OP_CANCEL:
         cancel(b, now, row, 0, 0, 0)
         return OK
-    return modify(b, now, row, m[M_PX], m[M_QTY], 0) if op == OP_MODIFY else BAD_OP
+    return modify(b, now, row, m[M_PX], m[M_QTY], 0, 0) if op == OP_MODIFY else BAD_OP
 
 
 @kernel

@@ -19,10 +19,10 @@ from sim.kernel.state import (
     LANE,
     MID2,
     OWNER,
-    POSITION,
     RING,
     SEQ,
     T_BOOK,
+    T_SEQ,
     T_SIZE,
     TRADE_TAPE,
     TRADES,
@@ -44,6 +44,7 @@ from sim.kernel.world import (
     ON_PROGRAM,
     ON_PULSE,
     P_ID,
+    P_IDLE,
     P_KIND,
     PENDING_TOP,
     PRICE,
@@ -175,7 +176,7 @@ def carry_out(b, w, m):
         cancel(b, now, row, owner, decision, cause)
         return OK
     if op == OP_MODIFY:
-        return modify(b, now, row, price, qty, cause)
+        return modify(b, now, row, price, qty, decision, cause)
     order = b.counts[SEQ] + 1
     return enter(
         b, now, book, op, w.pending[m, X_SIDE], price, qty, w.pending[m, X_STOP], order, owner, decision, cause
@@ -218,6 +219,16 @@ def finish(b, w, kind, p, ident, m, code, traded):
 
 
 @inline
+def taken(b, start, message):
+    """Contracts that a message took from the book; its trades are the first on the tape from `start` on."""
+    size, n = 0, start
+    while n < b.counts[TRADES] and b.tape[TRADE_TAPE, n, T_SEQ] == message:
+        size += b.tape[TRADE_TAPE, n, T_SIZE]
+        n += 1
+    return size
+
+
+@inline
 def rung(b, w):
     """Whether an alarm of price or fill rings."""
     for book in range(b.books.shape[0]):
@@ -245,10 +256,9 @@ def run(b, w, until):
         m = act(b, w, node)
         if m < 0:
             continue
-        owner, book = w.pending[m, X_OWNER], w.pending[m, X_BOOK]
-        held = b.owners[owner, book, POSITION]
+        message, start = b.counts[SEQ] + 1, b.counts[TRADES]
         code = carry_out(b, w, m)
-        finish(b, w, kind, ref, ident, m, code, abs(b.owners[owner, book, POSITION] - held))
+        finish(b, w, kind, ref, ident, m, code, taken(b, start, message))
         alarm = rung(b, w)
         if alarm != OK:
             return alarm
@@ -285,6 +295,7 @@ def end_program(w, p):
 def set_off(w, p):
     """Set a program's first timer: streams wait for their first candidate, the others act at once."""
     if w.programs[p, P_KIND] == SCHEDULE or w.programs[p, P_KIND] == TOUCH:
+        w.programs[p, P_IDLE] = 1
         schedule(w, w.clock[NOW], ON_PROGRAM, p, w.programs[p, P_ID])
     else:
         next_candidate(w, p)

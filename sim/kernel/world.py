@@ -36,8 +36,10 @@ BUCKETS = 1 << 16
     P_POSTED,
     P_SLOTS,
     P_NEXT,
-) = range(18)
-"""Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order."""
+    P_IDLE,
+) = range(19)
+"""Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order. A schedule
+with P_IDLE only waits anew when its timer rings."""
 
 NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER = range(8)
 """Kinds of programs."""
@@ -124,7 +126,7 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
         clock=np.zeros(10, np.int64),
         wheel=np.zeros(BUCKETS, np.int64),
         nodes=np.zeros((nodes, 5), np.int64),
-        programs=np.zeros((programs, 18), np.int64),
+        programs=np.zeros((programs, 19), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
         stats=np.zeros((n_books, 23)),

@@ -1,0 +1,313 @@
+"""What orders, programs, alarms and views are to a trader: probes answer, and the market is asked what came of it.
+
+Beside the probes there is only a wall: a bid of 100 at 6599.75 and an offer of 100 at 6600.25 (and what a test adds).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from probes import QUIET, WALLS, Probe, made, run
+
+from sim.kernel.state import T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.model import MarketModel
+from sim.trader import (
+    Above,
+    Action,
+    At,
+    Below,
+    Cancel,
+    Fok,
+    Ioc,
+    Limit,
+    Market,
+    Modify,
+    OnFill,
+    OnNews,
+    Order,
+    PostOnly,
+    Quote,
+    Ring,
+    Stop,
+    StopLimit,
+    Touch,
+    Work,
+)
+from sim.units import MINUTE, SECOND, clock_ns
+from sim.view import View
+
+OPEN = clock_ns("09:30")
+WALL: list[Action] = [
+    *(Limit(100 * (1 + step), 6599.75 - step) for step in range(3)),
+    *(Limit(-100 * (1 + step), 6600.25 + step) for step in range(3)),
+]
+NEWS = """
+[[news]]
+at = "2025-11-20 09:32"
+name = "word"
+sentiment = 0.5
+"""
+
+
+def walls(text: str = WALLS, **overrides: object) -> tuple[MarketModel, Probe, Probe, Probe]:
+    """A model with a wall, its wall and its two probes, before the open."""
+    model = MarketModel(text, **overrides)
+    wall, one, two = model.traders
+    wall.ready = lambda view: WALL
+    return model, wall, one, two
+
+
+def at(probe: Probe, time_ns: int, *actions: Action) -> None:
+    """Let a probe answer once at a time, beside what it does already."""
+    before_plan, before_wakes = probe.plan, probe.wakes
+
+    def plan(view, ring):
+        due = actions if ring.kind == "time" and view.now == time_ns else ()
+        return [*before_plan(view, ring), *due]
+
+    probe.plan = plan
+    probe.wakes = lambda view: [*before_wakes(view), *([At(time_ns)] if view.now < time_ns else [])]
+
+
+def fills(model: MarketModel) -> list[tuple[float, int]]:
+    """Points and contracts of all trades."""
+    rows = model.market.tape(TRADE_TAPE, TRADES)
+    return [(price / 4, size) for price, size in rows[:, [T_PRICE, T_SIZE]].tolist()]
+
+
+def answered(*actions: Action) -> tuple[MarketModel, Probe]:
+    """The model after a probe's answer one second after the open, and the probe."""
+    model, _, one, _ = walls()
+    at(one, OPEN + SECOND, *actions)
+    run(model, 1)
+    model.market.check()
+    return model, one
+
+
+# Orders
+
+
+@pytest.mark.parametrize(
+    ("action", "trades", "resting"),
+    [
+        (Market(5), [(6600.25, 5)], []),
+        (Market(-105), [(6599.75, 100), (6598.75, 5)], []),
+        (Market(0), [], []),
+        (Limit(120, 6600.25), [(6600.25, 100)], [(20, 6600.25)]),
+        (Limit(-7, 6601.0), [], [(-7, 6601.0)]),
+        (Ioc(120, 6600.25), [(6600.25, 100)], []),
+        (Ioc(120, 6600.0), [], []),
+        (Fok(120, 6600.25), [], []),
+        (Fok(120, 6601.25), [(6600.25, 100), (6601.25, 20)], []),
+        (PostOnly(5, 6600.25), [], []),
+        (PostOnly(5, 6600.0), [], [(5, 6600.0)]),
+        (Stop(-5, 6599.0), [], [(-5, 6599.0)]),
+        (StopLimit(5, 6601.0, 6602.0), [], [(5, 6601.0)]),
+    ],
+    ids=str,
+)
+def test_orders(action: Action, trades: list[tuple[float, int]], resting: list[tuple[int, float]]) -> None:
+    model, one = answered(action)
+    assert fills(model) == trades
+    assert [(order.contracts, order.points) for order in View(model, one).orders] == resting
+    assert View(model, one).position == sum(size for _, size in trades) * (1 if action.contracts > 0 else -1)
+
+
+def test_stop_waits_for_a_trade_at_its_price() -> None:
+    model, one = answered(Stop(-5, 6599.5), Market(-1))
+    assert fills(model) == [(6599.75, 1)]
+    model, one = answered(Stop(-5, 6599.75), Market(-1))
+    assert fills(model) == [(6599.75, 1), (6599.75, 5)]
+    assert not View(model, one).orders
+
+
+def test_stop_limit_trades_no_further_than_its_limit() -> None:
+    model, one = answered(StopLimit(-150, 6599.75, 6599.5), Market(-1))
+    assert fills(model) == [(6599.75, 1), (6599.75, 99)]
+    assert [(order.contracts, order.points) for order in View(model, one).orders] == [(-51, 6599.5)]
+
+
+def test_cancel_and_modify_touch_own_live_orders_alone() -> None:
+    model, _, one, two = walls()
+    at(one, OPEN + SECOND, Limit(5, 6590.0), Limit(6, 6591.0), Limit(7, 6592.0))
+    seen: list[Order] = []
+
+    def change(view, ring):
+        if ring.kind != "time" or view.now != OPEN + 2 * SECOND:
+            return []
+        seen.extend(view.orders)
+        return [Cancel(seen[0]), Modify(seen[1], 4, 6591.0), Modify(seen[2], 9, 6593.0), Cancel(seen[0])]
+
+    before = one.plan
+    one.plan = lambda view, ring: [*before(view, ring), *change(view, ring)]
+    wakes = one.wakes
+    one.wakes = lambda view: [*wakes(view), *([At(OPEN + 2 * SECOND)] if view.now < OPEN + 2 * SECOND else [])]
+    two.plan = lambda view, ring: [Cancel(order) for order in seen] if ring.kind == "time" else []
+    two.wakes = lambda view: [At(OPEN + 3 * SECOND)] if view.now < OPEN + 3 * SECOND else []
+    run(model, 1)
+    assert [(order.contracts, order.points) for order in View(model, one).orders] == [(4, 6591.0), (9, 6593.0)]
+
+
+def test_order_arrives_a_traders_latency_later() -> None:
+    model, _, one, _ = walls()
+    one.latency_ns = 250_000_000
+    at(one, OPEN + SECOND, Market(5))
+    run(model, 1)
+    assert model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist() == [OPEN + SECOND + 250_000_000]
+
+
+def test_refused_answer_leaves_the_market_as_it_was() -> None:
+    model, _ = answered(Limit(5, 1e6), Limit(-5, 100.0), Limit(5, -3.0), Market(2**40))
+    assert not fills(model)
+    model, _, one, _ = walls()
+    at(one, OPEN + SECOND, "sell!")
+    with pytest.raises(TypeError, match="is no action"):
+        run(model, 1)
+
+
+# Programs
+
+
+def test_work_replaces_work() -> None:
+    model, _, one, _ = walls()
+    at(one, OPEN + SECOND, Work(80, until_ns=OPEN + 3 * MINUTE))
+    at(one, OPEN + MINUTE, Work(-60, until_ns=OPEN + 3 * MINUTE))
+    model.step()
+    bought = View(model, one).position
+    assert 0 < bought < 80
+    assert View(model, one).working == -60
+    run(model, 1)
+    view = View(model, one)
+    assert view.working < 0
+    assert view.position == bought - 60 - view.working
+    run(model, 1)
+    assert View(model, one).position == bought - 60
+    assert View(model, one).working == 0
+
+
+def test_work_of_nothing_stops_the_work() -> None:
+    model, _, one, _ = walls()
+    at(one, OPEN + SECOND, Work(80, until_ns=OPEN + 3 * MINUTE))
+    at(one, OPEN + MINUTE, Work(0))
+    run(model)
+    assert 0 < View(model, one).position < 80
+
+
+def test_touch_trades_all_after_its_patience() -> None:
+    model, _, one, _ = walls()
+    at(one, OPEN + SECOND, Touch(12, until_ns=OPEN + MINUTE))
+    model.step()
+    assert View(model, one).position == 0
+    model.step()
+    assert View(model, one).position == 12
+    assert {price for price, _ in fills(model)} == {6600.25}
+
+
+def test_quote_replaces_quote_however_often() -> None:
+    model, _, one, _ = walls()
+    quote = Quote(contracts=5.0, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
+    one.plan = lambda view, ring: [quote]
+    one.wakes = lambda view: [At(view.later(5))]
+    run(model, 3)
+    owners = model.market.b.orders[:, [2, 1]]
+    assert 0 < owners[owners[:, 0] == one.owner, 1].sum() < 2 * 5 * sum(1 + 0.35 * min(j, 6) for j in range(10)) * 1.6
+
+
+# Alarms
+
+
+def test_alarms_ring_when_they_should() -> None:
+    model, _, one, two = walls(WALLS + NEWS)
+    at(two, OPEN + MINUTE + 7, Market(-100))
+    at(two, OPEN + MINUTE + 3 * SECOND, Market(-200), Market(300))
+    one.ready = lambda view: [Limit(5, 6599.75)]
+    one.wakes = lambda view: [Below(6599.5), Above(6600.75), OnNews(), OnFill(), At(OPEN + 3 * MINUTE)]
+    run(model, 3)
+    kinds = [(time - OPEN, ring.kind) for time, ring in one.rings]
+    assert kinds[:2] == [(0, "open"), (MINUTE + 7, "below")]
+    assert {(MINUTE + 3 * SECOND, "fill"), (2 * MINUTE, "news"), (3 * MINUTE, "time")} <= set(kinds)
+    details = {ring.kind: ring.detail for _, ring in one.rings}
+    assert details["news"] == "word"
+    assert details["below"] == 6599.5
+
+
+@pytest.mark.parametrize(
+    ("alarm", "rings"),
+    [(Below(6599.5), 1), (Below(6599.25), 0), (Below(6600.0), 1), (Above(6600.0), 1), (Above(6600.25), 0)],
+    ids=str,
+)
+def test_price_alarms_ring_at_or_beyond_their_level(alarm: Below | Above, rings: int) -> None:
+    """The mid is 6600 and falls to 6599.5."""
+    model, _, one, two = walls()
+    at(two, OPEN + MINUTE + 7, Market(-100))
+    one.wakes = lambda view: [alarm] if len(one.rings) == 1 else []
+    run(model, 2)
+    assert len(one.rings) == 1 + rings
+
+
+def test_alarm_that_another_traders_order_reaches_rings_at_once() -> None:
+    """No message of the kernel follows the order of the other trader; the alarm rings at its time all the same."""
+    model, _, one, two = walls()
+    at(two, OPEN + 17 * SECOND, Market(-100))
+    one.wakes = lambda view: [Below(6599.9)] if len(one.rings) == 1 else []
+    run(model, 1)
+    assert [time - OPEN for time, _ in one.rings] == [0, 17 * SECOND]
+
+
+def test_fill_alarm_rings_at_the_fill_and_for_its_owner_alone() -> None:
+    model, wall, one, two = walls()
+    at(two, OPEN + 17 * SECOND, Market(-101))
+    one.ready = lambda view: [Limit(5, 6599.75)]
+    one.wakes = lambda view: [OnFill()]
+    run(model, 1)
+    assert (one.rings[1][0] - OPEN, one.rings[1][1]) in [(17 * SECOND, Ring("fill"))] or View(model, one).position == 0
+    assert len(one.rings) == 1 + (View(model, one).position > 0)
+
+
+def test_arming_replaces_what_was_armed() -> None:
+    model, _, one, two = walls(WALLS + NEWS)
+    at(two, OPEN + 20 * SECOND, Market(-100))
+
+    def wakes(view):
+        return [At(OPEN + 10 * SECOND), At(OPEN + 30 * SECOND), Below(6599.5), OnNews()] if len(one.rings) == 1 else []
+
+    one.wakes = wakes
+    run(model, 3)
+    assert [(time - OPEN, ring.kind) for time, ring in one.rings] == [(0, "open"), (10 * SECOND, "time")]
+
+
+def test_alarm_of_the_past_rings_now_and_time_never_goes_back() -> None:
+    model, _, one, _ = walls()
+    one.wakes = lambda view: [At(view.now - 5 * SECOND)] if len(one.rings) == 1 else []
+    run(model, 1)
+    assert [time - OPEN for time, _ in one.rings] == [0, 0]
+
+
+# Views
+
+
+def test_view_agrees_with_the_market() -> None:
+    model, _, one, _ = walls(WALLS + NEWS)
+    at(one, OPEN + MINUTE, Market(5))
+    run(model, 2)
+    view = View(model, one)
+    assert (view.bid, view.ask, view.sizes, view.mid) == (6599.75, 6600.25, (100, 95), 6600.0)
+    assert (view.position, view.working, view.orders) == (5, 0, [])
+    assert (view.now, view.opens, view.closes) == (OPEN + 2 * MINUTE, OPEN, clock_ns("16:00"))
+    assert view.later(1.5) == view.now + 3 * SECOND // 2
+    assert (view.prior_close, view.session_open, view.mid_ago(15)) == (6600.0, 6600.0, 6600.0)
+    assert (view.sentiment, view.value, view.depth_musd) == (0.5, 6600.0, 5.0)
+    assert view.date.isoformat() == "2025-11-20"
+    assert view.vix == model.vix > 10
+    assert view.option_greeks() == (0.0, 0.0, 0.0, 0.0)
+
+
+def test_view_knows_volume_and_volatility() -> None:
+    """Three minutes of noise: the rate is that of the last minute within a factor of two."""
+    model = made(QUIET)
+    view = View(model, model.traders[0])
+    trades = model.market.tape(TRADE_TAPE, TRADES)
+    last = trades[trades[:, T_TIME] > view.now - MINUTE, T_SIZE].sum() / 60
+    assert 0.5 < view.volume_rate / last < 2
+    assert 0.1 < view.realised_vol < 50
+    assert np.isclose(view.mid_ago(1), model.frames()["bars"]["mid"].iloc[-1])
