@@ -23,13 +23,13 @@ class MacroTrader(Trader):
         """Signal, clips and peers."""
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
-        attention: float = number(0.42, 0, 10, "1", "chance of trading at a look at the reference volatility")
+        attention: float = number(0.6, 0, 10, "1", "chance of trading at a look at the reference volatility")
         reference_vol_points: float = number(1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day")
-        attention_power: float = number(1.0, 0, 4, "1", "growth of attention with volatility")
-        clip_contracts: float = number(60.0, 1, 10_000, "contracts", "median clip")
+        attention_power: float = number(1.5, 0, 4, "1", "growth of attention with volatility")
+        clip_contracts: float = number(100.0, 1, 10_000, "contracts", "median clip")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm")
         work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked")
-        news: float = number(0.65, 0, 10, "1/%", "weight of news")
+        news: float = number(0.4, 0, 10, "1/%", "weight of news")
         news_decay_minutes: float = number(20.0, 0.1, 390, "min", "memory of news")
         momentum: float = number(0.007, 0, 1, "1/point", "weight of the 15-minute move beyond the threshold")
         momentum_minutes: int = number(15, 1, 390, "min", "over which the move is taken")

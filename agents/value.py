@@ -2,7 +2,7 @@
 
 Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
 limits to arbitrage (Shleifer and Vishny 1997). Those with narrow thresholds keep a quiet day near value and are soon
-full; those with wide ones stop a fall.
+full; those with wide ones stop a fall. Bad news makes all of them doubt the value, and wait for a better price.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ class ValueTrader(Trader):
     class Params(Trader.Params):
         """Thresholds, slope and limits."""
 
-        nearest_pct: float = number(0.1, 0, 50, "%", "narrowest threshold")
-        furthest_pct: float = number(2.0, 0, 50, "%", "widest")
-        slope_contracts: float = number(250.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
-        limit_contracts: float = number(6000.0, 0, 1e6, "contracts", "largest position of all together")
-        pov: float = number(0.08, 0, 1, "share of volume", "largest participation of all together")
+        nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold")
+        furthest_pct: float = number(1.5, 0, 50, "%", "widest")
+        slope_contracts: float = number(2500.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
+        limit_contracts: float = number(25_000.0, 0, 1e6, "contracts", "largest position of all together")
+        pov: float = number(0.15, 0, 1, "share of volume", "largest participation of all together")
+        caution: float = number(6.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)")
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
         auction_contracts: float = number(2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side")
 
@@ -40,7 +41,8 @@ class ValueTrader(Trader):
 
     def target(self, view: View) -> int:
         """The position wanted at the present distance from value."""
-        low, high = view.value * (1 - self.threshold), view.value * (1 + self.threshold)
+        threshold = self.threshold * (1 + self.p.caution * max(-view.sentiment, 0.0))
+        low, high = view.value * (1 - threshold), view.value * (1 + threshold)
         beyond = max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
         limit = self.p.limit_contracts / self.crowd_size
         return round(max(-limit, min(self.p.slope_contracts / self.crowd_size * beyond, limit)))

@@ -44,6 +44,10 @@ LAST_HALT = clock_ns("15:25")
 """From here on only the last level of the market-wide circuit breaker halts trading (NYSE rule 7.12)."""
 
 
+MOST_WAKES = 1000
+"""A trader woken so often at one instant, nobody else between, would be woken for ever."""
+
+
 class MarketModel(mesa.Model):
     """A thin market and its people.
 
@@ -145,6 +149,7 @@ class MarketModel(mesa.Model):
         self._quotes_seen = dict.fromkeys((trader.owner for trader in self.traders), 0)
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
+        self._woken, self._again = (-1, -1), 0
         self._mids: list[float] = []
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
@@ -299,7 +304,11 @@ class MarketModel(mesa.Model):
     # Waking
 
     def _wake(self, trader: Trader, ring: Ring) -> None:
-        view = View(self, trader)
+        view, instant = View(self, trader), (self.market.now, trader.owner)
+        self._again = self._again + 1 if instant == self._woken else 0
+        self._woken = instant
+        if self._again > MOST_WAKES:
+            raise RuntimeError(f"{trader.name} never sleeps: it keeps arming alarms that have rung ({ring.kind})")
         trader.draw.next_event()
         self._carry_out(trader, ring, trader.decide(view, ring))
         trader.draw.next_event()

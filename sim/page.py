@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any, NamedTuple
 
 import solara
@@ -90,7 +91,7 @@ DIALS = (
     Dial("options.scale", "Option book, times", 0.0, 2.0, 0.05),
     Dial("agents.ctas.contracts", "Trend followers, contracts", 0.0, 100_000.0, 1000.0),
     Dial("agents.hedgers.contracts_per_hour", "Put buyers, contracts an hour", 0.0, 3000.0, 50.0),
-    Dial("agents.value.limit_contracts", "Value traders, contracts", 0.0, 30_000.0, 500.0),
+    Dial("agents.value.limit_contracts", "Value traders, contracts", 0.0, 100_000.0, 1000.0),
     Dial("agents.stops.cluster_contracts", "Stops of a cluster, contracts", 0.0, 3000.0, 50.0),
     Dial("rng", "Seed", 1, 999, 1),
 )
@@ -106,8 +107,8 @@ class Picture:
 
     Attributes
     ----------
-    title, settings
-        The scenario's title; the dials' values by label.
+    settings
+        The dials' values by key.
     strikes
         Contracts the dealers own (+) or have sold (-) at the strikes that hold most.
     times
@@ -120,7 +121,6 @@ class Picture:
         What went wrong, if anything did.
     """
 
-    title: str = ""
     settings: dict[str, float] = field(default_factory=dict)
     strikes: dict[float, int] = field(default_factory=dict)
     times: tuple[str, ...] = ()
@@ -144,13 +144,13 @@ class LiveModel:
     """
 
     def __init__(self, config: Scenario, rng: int = 1, **overrides: Any) -> None:
-        self.picture = Picture(config.title)
+        self.picture = Picture()
         self._model: MarketModel | None = None
         # Pause and Play, or Pause and Step, can be quicker than the step under way.
         self._stepping = threading.Lock()
         with self._watched():
             self._model = MarketModel(config, rng=rng, **overrides)
-            self.picture = Picture(config.title, settings(self._model.config, rng), _strikes(self._model.config))
+            self.picture = Picture(settings(self._model.config, rng), _strikes(self._model.config))
             self._at_open = self._positions(self._model)
 
     @property
@@ -391,6 +391,14 @@ def _sliders(scenario: Scenario) -> dict[str, Slider]:
 # The server
 
 
+class Server(uvicorn.Server):
+    """A server that ends at once."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """End on Ctrl-C: an orderly end would wait for every tab that plays, and there is nothing to save."""
+        os._exit(0)
+
+
 def rehearse(path: Path) -> None:
     """Play the first bar of a scenario: what is wrong with it shows now, and the kernel is compiled."""
     MarketModel(load(path)).step()
@@ -401,10 +409,12 @@ def serve(path: Path, *, port: int) -> None:
     os.environ |= {SCENARIO: str(path), "SOLARA_APP": "sim.page"}
     server_settings.telemetry.mixpanel_enable = False
     server_settings.theme.show_banner = False
+    # A model holds the whole tape of its day: that of a closed tab is not kept for Solara's 24 hours.
+    server_settings.kernel.cull_timeout = "10m"
     # Solara would rather have its cookie on https.
     warnings.filterwarnings("ignore", "Cookies with samesite")
     from solara.server.starlette import app
 
     with socket.create_server((HOST, port)) as door:
         print(f"http://{HOST}:{port}  (Ctrl-C ends it)", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="error")).run([door])
+        Server(uvicorn.Config(app, log_level="error")).run([door])

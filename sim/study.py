@@ -39,6 +39,8 @@ LEADERS = ("dealers", "ctas", "etfs")
 NO_FEEDBACK = ("dealers", "ctas", "stops", "rebalancers")
 DEAF: dict[str, object] = {"agents.etfs.momentum": 0.0, "agents.etfs.herding": 0.0}
 """ETF traders that follow news alone."""
+AWAKE: dict[str, object] = {"agents.etfs.attention_power": 0.0}
+"""ETF traders that look even where nothing moves: without noise there is no volatility to wake them."""
 DEPTHS_MUSD = (1.0, 2.0, 3.0, 5.0, 8.0, 11.5, 20.0, 40.0)
 
 
@@ -60,7 +62,7 @@ WORLDS = {
     "thin": World(THIN),
     "normal": World({"depth_musd": 11.5}),
     "feedback off": World(THIN | DEAF, NO_FEEDBACK),
-    "news only": World(THIN | DEAF, (*NO_FEEDBACK, "noise")),
+    "news only": World(THIN | DEAF | AWAKE, (*NO_FEEDBACK, "noise")),
     "noise only": World(THIN | DEAF | {"news": []}, NO_FEEDBACK),
     "frozen": World(THIN, frozen=True),
     **{f"no {group}": World(THIN, (group,)) for group in LEADERS},

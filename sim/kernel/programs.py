@@ -151,7 +151,7 @@ def write(b, w, p, op, side, price, qty, row, cause):
 def again(w, p, seconds):
     """Ring again after some seconds, within the bounds of a sleep."""
     delay = min(max(seconds, SHORTEST), LONGEST)
-    schedule(w, w.clock[NOW] + int(delay * SECOND), ON_PROGRAM, p, w.programs[p, P_ID])
+    schedule(w, w.clock[NOW] + int(delay * SECOND + 0.5), ON_PROGRAM, p, w.programs[p, P_ID])
 
 
 @inline
