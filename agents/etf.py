@@ -26,7 +26,7 @@ class MacroTrader(Trader):
         attention: float = number(0.6, 0, 10, "1", "chance of trading at a look at the reference volatility")
         reference_vol_points: float = number(1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day")
         attention_power: float = number(1.5, 0, 4, "1", "growth of attention with volatility")
-        clip_contracts: float = number(100.0, 1, 10_000, "contracts", "median clip")
+        clip_contracts: float = number(80.0, 1, 10_000, "contracts", "median clip")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm")
         work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked")
         news: float = number(0.4, 0, 10, "1/%", "weight of news")

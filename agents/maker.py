@@ -31,7 +31,7 @@ class MarketMaker(Trader):
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")
         shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here")
         levels: int = number(10, 1, 15, "ticks", "length of the ladder")
-        requotes: float = number(0.2, 0, 1000, "1/s", "looks at each price of a maker")
+        requotes: float = number(0.8, 0, 1000, "1/s", "looks at each price of a maker")
         fills: float = number(10.0, 0, 1000, "1/s", "looks at an open spread of a maker")
         skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
         tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")

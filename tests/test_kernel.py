@@ -251,7 +251,7 @@ def test_auction_trades_the_most_it_can_at_one_price(orders: list[tuple[int, int
     bought = (m.b.owners - before)[:, 0, 0]
     assert np.abs(bought).sum() <= 2 * volume
     left = {(side, at): size for side, at, _, size in resting(m.b, 0)}
-    for side, at, size, _ in orders:
+    for side, at, *_ in orders:
         better = at > price if side == BIDS else at < price
         assert not (volume and better and (side, at) in left), "an order better than the price was left"
     sent = [sum(size for side, _, size, _ in orders if side == one) for one in (BIDS, ASKS)]
@@ -351,21 +351,28 @@ def test_metaorders_are_traded_to_the_last_contract() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 400), st.integers(1, 600), st.integers(-(2**40), 2**40), st.integers(0, 1))
-def test_twap_is_done_by_its_end_and_not_at_once(size: int, seconds: int, key: int, side: int) -> None:
+def test_twap_is_done_soon_after_its_end(size: int, seconds: int, key: int, side: int) -> None:
+    """A sleep that began before the end is over a minute later; what is late then goes in a few draws (see LATE_S)."""
     m = TWAP_MARKET
     start, held = m.now, m.position(2)
     handle = work(m, size, side=side, P_END=start + seconds * SECOND, P_KEY=key)
-    first_trade = m.count(TRADES)
-    m.advance(start + seconds * SECOND)
+    m.advance(start + (seconds + 600) * SECOND)
     assert m.left(handle) == 0
     assert m.position(2) - held == size * (1 - 2 * side)
-    if size > 100:
-        times = trades(m)[first_trade:, T_TIME] - start
-        assert (times < seconds * SECOND // 2).mean() > 0.1
-        assert (times > seconds * SECOND // 2).mean() > 0.1
 
 
 TWAP_MARKET = deep()
+
+
+@pytest.mark.parametrize("side", [BIDS, ASKS])
+def test_twap_is_spread_evenly(side: int) -> None:
+    """2,000 contracts in some 570 children: the first half's share has a standard error of 3 %; a right one fails 1e-6."""
+    m = deep()
+    work(m, 2000, side=side, P_END=600 * SECOND)
+    m.advance(300 * SECOND)
+    assert 0.35 < abs(m.position(2)) / 2000 < 0.65
+    m.advance(600 * SECOND)
+    assert abs(m.position(2)) > 1800
 
 
 def test_pov_keeps_to_its_share() -> None:
@@ -402,8 +409,8 @@ def test_child_waits_for_the_best_queue_and_keeps_its_size() -> None:
 def test_work_respects_its_limit_at_its_end_too(side: int, end: int) -> None:
     m = market()
     away = 1 - 2 * side
-    for step, size in ((0, 5), (1, 7), (2, 1000)):
-        m.send(1, OP_LIMIT, side=1 - side, price=1000 + step * away, size=size)
+    for step, size in ((-1, 1000), (0, 5), (1, 7), (2, 1000)):
+        m.send(1, OP_LIMIT, side=side if step < 0 else 1 - side, price=1000 + step * away, size=size)
     handle = work(m, 100, side=side, P_END=end, P_LIMIT=1000 + away)
     m.advance(300 * SECOND)
     assert m.position(2) == 12 * away

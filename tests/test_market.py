@@ -180,7 +180,7 @@ def test_work_replaces_work() -> None:
     view = View(model, one)
     assert view.working < 0
     assert view.position == bought - 60 - view.working
-    run(model, 1)
+    run(model, 2)
     assert View(model, one).position == bought - 60
     assert View(model, one).working == 0
 

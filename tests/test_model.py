@@ -318,9 +318,7 @@ bitcoin_pct = -3.0
     assert view.sentiment == 0.0
     run(model, 2)
     assert view.bitcoin_pct(60.0) == pytest.approx(-3.0 * np.exp(-1 / 60))
-    assert view.news_pct(20.0) == pytest.approx(
-        100 * 50 / 6600 * np.exp(-93 / 20) + 2.0 * np.exp(-2 / 20)
-    )
+    assert view.news_pct(20.0) == pytest.approx(100 * 50 / 6600 * np.exp(-93 / 20) + 2.0 * np.exp(-2 / 20))
     assert model.market.mid2() == 2 * 4 * 6600, "news moves no price"
 
 
@@ -362,18 +360,23 @@ def test_opening_book_is_divided_without_a_remainder_and_hedged() -> None:
     assert any(model.market.position(owner) < 0 for owner in owners), "short puts are hedged short"
 
 
-OPTIONS = WALLS + """
+OPTIONS = (
+    WALLS
+    + """
 [agents.quoters]
 class = "probes:Quoter"
 count = 2
 """
+)
 
 
 def test_premium_is_rounded_once_and_paid_by_one_to_another() -> None:
     model = MarketModel(OPTIONS)
     one = model.traders[1]
     contract = Contract(model.config.session.first_day, 6550.0, False)
-    one.plan = lambda view, ring: [TradeOptions(contract, 37), TradeOptions(contract, -12)] if ring.kind == "open" else []
+    one.plan = lambda view, ring: (
+        [TradeOptions(contract, 37), TradeOptions(contract, -12)] if ring.kind == "open" else []
+    )
     model.traders[0].ready = lambda view: [Limit(5, 6599.75), Limit(-5, 6600.25)]
     run(model, 1)
     assert model.desk.holdings[one.owner].tolist() == [25]

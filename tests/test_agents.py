@@ -1,0 +1,514 @@
+"""The people: one contract for all kinds, and for each kind a table of situations and moves.
+
+`Eyes` is a view whose every property a test sets; a trader is built on a stand-in for the model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+import pkgutil
+import random
+import re
+from datetime import date
+from types import SimpleNamespace
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+from probes import CROWD, run
+
+import agents
+from agents.close_buyer import CloseBuyer
+from agents.cta import TrendFollower
+from agents.dealer import OptionDealer
+from agents.etf import MacroTrader
+from agents.hedger import PutHedger
+from agents.latent import LatentTrader
+from agents.leveraged import LeveragedFund
+from agents.maker import MarketMaker
+from agents.noise import NoiseTrader
+from agents.stops import StopHolder
+from agents.value import ValueTrader
+from agents.vol_control import VolControlFund
+from sim import trader as vocabulary
+from sim.model import MarketModel
+from sim.options import Contract
+from sim.scenario import load
+from sim.trader import Above, Action, Alarm, At, Below, OnFill, Ring, Trader, Work
+from sim.units import MINUTE, clock_ns, contracts_of
+
+NOW, OPENS, CLOSES = clock_ns("11:00"), clock_ns("09:30"), clock_ns("16:00")
+KINDS = [
+    cls
+    for info in pkgutil.iter_modules(agents.__path__)
+    for cls in vars(importlib.import_module(f"agents.{info.name}")).values()
+    if isinstance(cls, type) and issubclass(cls, Trader) and cls.__module__ == f"agents.{info.name}"
+]
+
+
+class Eyes(SimpleNamespace):
+    """A view with given values."""
+
+    def __init__(self, **seen: Any) -> None:
+        quiet = {
+            "now": NOW,
+            "opens": OPENS,
+            "closes": CLOSES,
+            "date": date(2025, 11, 20),
+            "mid": 6700.0,
+            "bid": 6699.875,
+            "ask": 6700.125,
+            "sizes": (15, 15),
+            "prior_close": 6700.0,
+            "session_open": 6700.0,
+            "realised_vol": 4.0,
+            "volume_rate": 75.0,
+            "depth_musd": 5.0,
+            "value": 6700.0,
+            "sentiment": 0.0,
+            "vix": 20.0,
+            "prior_vix": 23.0,
+            "position": 0,
+            "working": 0,
+            "orders": [],
+            "news": 0.0,
+            "bitcoin": 0.0,
+            "before": None,
+            "due": math.inf,
+            "greeks": (0.0, 0.0, 0.0, 0.0),
+            "held": [],
+        }
+        super().__init__(**quiet | seen)
+
+    def later(self, seconds: float) -> int:
+        return self.now + round(seconds * 1e9)
+
+    def mid_ago(self, minutes: int) -> float:
+        return self.mid if self.before is None else self.before
+
+    def news_pct(self, decay_minutes: float) -> float:
+        return self.news
+
+    def bitcoin_pct(self, decay_minutes: float) -> float:
+        return self.bitcoin
+
+    def event_due_days(self) -> float:
+        return self.due
+
+    def is_quoted(self, expiry: date) -> bool:
+        return True
+
+    def option_greeks(self) -> tuple[float, float, float, float]:
+        return self.greeks
+
+    def options(self) -> list[tuple[Contract, int, float]]:
+        return self.held
+
+
+@pytest.fixture
+def build(monkeypatch: pytest.MonkeyPatch):
+    """Make a trader of a kind, with parameters, as the only one of its crowd or one of many."""
+    model = SimpleNamespace(seed=1, register_agent=lambda agent: None, agent_id_counter=1)
+    monkeypatch.setattr(vocabulary.mesa.Agent, "__init__", lambda self, model: None)
+
+    def made(cls: type, *, index: int = 0, count: int = 1, **params: Any) -> Any:
+        about = {"crowd": "crowd", "group": "crowd", "index": index, "crowd_size": count, "owner": index + 1}
+        return cls(model, **about, params=cls.Params(**params))
+
+    return made
+
+
+def ordered(actions: Any) -> int:
+    """Contracts of one `Work` (0 for no answer)."""
+    answers = list(actions)
+    assert len(answers) <= 1
+    assert all(isinstance(action, Work) for action in answers)
+    return answers[0].contracts if answers else 0
+
+
+TIME = Ring("time")
+
+
+# The contract
+
+
+def test_all_kinds_are_here() -> None:
+    assert {cls.__name__ for cls in KINDS} >= {
+        "OptionDealer",
+        "TrendFollower",
+        "MacroTrader",
+        "PutHedger",
+        "MarketMaker",
+        "LatentTrader",
+        "NoiseTrader",
+        "StopHolder",
+        "ValueTrader",
+        "LeveragedFund",
+        "VolControlFund",
+        "CloseBuyer",
+    }
+
+
+@pytest.mark.parametrize("cls", KINDS, ids=lambda cls: cls.__name__)
+def test_parameters_say_what_they_are(cls: type[Trader]) -> None:
+    for name, field in cls.Params.model_fields.items():
+        if field.annotation not in (int, float):
+            source = "".join(
+                inspect.getsource(base) for base in cls.Params.__mro__ if base.__module__.startswith("agents")
+            )
+            assert re.search(rf'{name}: tuple.*?\n +"""', source, re.S), f"{name} needs a docstring"
+            continue
+        bounds = {kind for item in field.metadata for kind in ("ge", "gt", "le", "lt") if hasattr(item, kind)}
+        assert len(bounds) == 2, f"{name} needs two bounds"
+        assert field.description, f"{name} needs a description"
+        assert field.json_schema_extra["unit"], f"{name} needs a unit"
+    assert cls.Params() == cls.Params.model_validate_json(cls.Params().model_dump_json(), strict=True)
+
+
+SOURCED = [cls for cls in KINDS if cls is not CloseBuyer]
+
+
+@pytest.mark.parametrize("cls", SOURCED, ids=lambda cls: cls.__name__)
+def test_source_is_named(cls: type[Trader]) -> None:
+    """A year of a paper in the module's docstring or the class's (a customer's order on the close needs none)."""
+    text = f"{inspect.getmodule(cls).__doc__} {cls.__doc__} {inspect.getmodule(cls.__mro__[1]).__doc__}"
+    assert re.search(r"\b(19|20)\d\d\b", text)
+
+
+@pytest.mark.parametrize("cls", KINDS, ids=lambda cls: cls.__name__)
+@pytest.mark.parametrize(
+    "seen",
+    [{}, {"mid": 6600.0, "news": -1.0, "due": 0.5, "vix": 30.0}, {"mid": 6800.0, "greeks": (500.0, -9.0, 1.0, 1.0)}],
+)
+def test_answers_are_in_the_vocabulary(build: Any, cls: type, seen: dict[str, Any]) -> None:
+    """Each kind answers with actions and arms alarms, and touches no randomness but its own."""
+    actions, alarms = get_args(Action.__value__), get_args(Alarm.__value__)
+    before = random.getstate(), np.random.get_state()[1].tolist()
+    trader, again = build(cls, count=2), build(cls, count=2)
+    for ring in (Ring("open"), TIME, Ring("news", "word"), Ring("below", 6700.0)):
+        for step in range(3):
+            view = Eyes(**seen | {"now": NOW + step * MINUTE})
+            answer, waits = list(trader.decide(view, ring)), list(trader.alarms(view))
+            assert all(isinstance(action, actions) for action in answer)
+            assert all(isinstance(alarm, alarms) for alarm in waits)
+            assert all(alarm.time_ns > view.now for alarm in waits if isinstance(alarm, At))
+            assert (list(again.decide(view, ring)), list(again.alarms(view))) == (answer, waits)
+    assert all(isinstance(action, actions) for action in trader.prepare(Eyes(**seen)))
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == before
+
+
+# Dealers
+
+
+@pytest.mark.parametrize(
+    ("delta", "position", "band", "trade"),
+    [
+        (0.0, 0, 40, 0),
+        (500.0, -500, 40, 0),
+        (500.0, -470, 40, 0),
+        (500.0, -400, 40, -60),
+        (500.0, -600, 40, 60),
+        (-300.0, 0, 50, 250),
+    ],
+)
+def test_dealer_trades_to_the_edge_of_its_band(
+    build: Any, delta: float, position: int, band: float, trade: int
+) -> None:
+    dealer = build(OptionDealer, band_low_contracts=band, band_high_contracts=band)
+    view = Eyes(greeks=(delta, -5.0, 0.0, 0.0), position=position)
+    assert ordered(dealer.decide(view, TIME)) == trade
+
+
+@pytest.mark.parametrize("gamma", [-10.0, 10.0])
+@pytest.mark.parametrize("move", [-30.0, 30.0])
+def test_short_gamma_is_hedged_with_the_move_and_long_against_it(build: Any, gamma: float, move: float) -> None:
+    dealer = build(OptionDealer)
+    trade = ordered(dealer.decide(Eyes(mid=6700 + move, greeks=(gamma * move, gamma, 0, 0)), TIME))
+    assert math.copysign(1, trade) == math.copysign(1, -gamma * move)
+
+
+def test_dealer_wakes_when_its_band_is_used_up(build: Any) -> None:
+    dealer = build(OptionDealer, band_low_contracts=100, band_high_contracts=100)
+    view = Eyes(greeks=(0.0, -10.0, 0, 0))
+    assert [alarm for alarm in dealer.alarms(view) if not isinstance(alarm, At)] == [Below(6690.0), Above(6710.0)]
+    slow = build(OptionDealer, index=1, count=2)
+    assert all(isinstance(alarm, At) for alarm in slow.alarms(view))
+
+
+def test_dealer_asks_more_the_more_it_has_sold(build: Any) -> None:
+    dealer = build(OptionDealer)
+    first = dealer.quote_vol(1e8)
+    assert first > 0 > dealer.quote_vol(-1e8)
+    dealer.sold(5e8)
+    assert dealer.quote_vol(1e8) > first
+
+
+# Trend followers
+
+
+def day(fund: Any, path: list[float]) -> list[int]:
+    """What a fund orders along a path of mids."""
+    sold, working = [], 0
+    for mid in path:
+        work = ordered(fund.decide(Eyes(mid=mid, working=working, prior_close=6650.0), TIME))
+        working = work or working
+        sold.append(work)
+    return sold
+
+
+FIRST = {"first_points": (6700.0,), "last_points": (6700.0,), "horizons_days": (10,), "weights": (0.2,)}
+
+
+@pytest.mark.parametrize(
+    ("path", "sells"),
+    [
+        ([6690, 6650, 6603], [False] * 3),
+        ([6705, 6699], [False, False]),
+        ([6710, 6700.25, 6700], [False, False, True]),
+        ([6710, 6690, 6650], [False, True, False]),
+        ([6710, 6690, 6705, 6690], [False, True, False, False]),
+        ([6710, 6690, 6710, 6690], [False, True, False, True]),
+    ],
+)
+def test_trend_follower_fires_only_once_armed(build: Any, path: list[float], sells: list[bool]) -> None:
+    orders = day(build(TrendFollower, **FIRST), path)
+    assert [order < 0 for order in orders] == sells
+
+
+def test_no_trigger_from_6700_up_fires_in_the_range_of_the_19th(build: Any) -> None:
+    """It started below and went no higher than 6690: what lies from 6680 up is never armed, what is armed below fires."""
+    for index in range(12):
+        fund = build(TrendFollower, index=index, count=12)
+        day(fund, [6626, 6603.25, 6650, 6689.75, 6603.25, 6642])
+        fired_or_armed = [level for level, armed in zip(fund.levels, fund.armed, strict=True) if armed]
+        assert all(level < 6603.25 for level in fired_or_armed)
+        alarms = [alarm.points for alarm in fund.alarms(Eyes(mid=6642.0)) if isinstance(alarm, Above)]
+        assert all(level + fund.p.rearm_points in alarms for level in fund.levels if level > 6690)
+
+
+def test_trend_follower_turns_from_long_to_short_at_target_volatility(build: Any) -> None:
+    fund = build(TrendFollower, **FIRST, contracts=1000.0, target_vol=0.15, past_vol=0.15)
+    view = Eyes(mid=6700.0, prior_close=6700.0)
+    assert abs(fund.size(view) - 1000) < 30
+    assert fund.size(Eyes(mid=6400.0, prior_close=6700.0)) < fund.size(view)
+    fund.armed = [True]
+    assert ordered(fund.decide(Eyes(mid=6699.0, prior_close=6700.0, working=-50), TIME)) == pytest.approx(-450, abs=20)
+
+
+# Macro traders
+
+
+@pytest.mark.parametrize(
+    ("seen", "sign"),
+    [
+        ({"news": 1.0}, 1),
+        ({"news": -1.0}, -1),
+        ({"before": 6600.0}, 1),
+        ({"before": 6800.0}, -1),
+        ({"before": 6705.0}, 0),
+        ({"bitcoin": 5.0}, 1),
+        ({"bitcoin": -5.0}, -1),
+    ],
+)
+def test_macro_traders_signal(build: Any, seen: dict[str, float], sign: int) -> None:
+    assert np.sign(build(MacroTrader).signal(Eyes(**seen))) == sign
+
+
+def test_macro_trader_takes_its_signals_side(build: Any) -> None:
+    """With an endless intensity of choice the side is sure; with none it is a coin (200 looks: p < 0.001 outside)."""
+    sure = build(MacroTrader, attention=10.0, choice=100.0)
+    for news in (2.0, -2.0):
+        clips = [ordered(sure.decide(Eyes(news=news), TIME)) for _ in range(50)]
+        assert all(math.copysign(1, clip) == math.copysign(1, news) for clip in clips)
+    coin = build(MacroTrader, attention=10.0, choice=0.0)
+    buys = sum(ordered(coin.decide(Eyes(news=2.0), TIME)) > 0 for _ in range(200))
+    assert 76 <= buys <= 124
+    assert not list(sure.decide(Eyes(news=2.0), Ring("open")))
+
+
+def test_macro_traders_follow_their_peers(build: Any) -> None:
+    crowd = [build(MacroTrader, index=index, count=12) for index in range(12)]
+    MacroTrader.gather(crowd)
+    assert all(trader not in trader.peers and trader.peers for trader in crowd)
+    assert crowd[0].signal(Eyes()) == 0
+    for trader in crowd:
+        trader.side = -1
+    assert crowd[0].signal(Eyes()) == pytest.approx(-crowd[0].p.herding)
+
+
+# Hedgers
+
+
+@pytest.mark.parametrize(
+    ("seen", "side"),
+    [
+        ({"due": 0.5}, 1),
+        ({"due": 3.0, "vix": 20.0, "prior_vix": 23.0}, -1),
+        ({"vix": 27.0, "prior_vix": 23.0}, 1),
+        ({"vix": 22.0, "prior_vix": 23.0}, -1),
+    ],
+)
+def test_hedger_buys_before_the_event_and_in_fear_and_sells_after(build: Any, seen: Any, side: int) -> None:
+    held = [(Contract(date(2025, 11, 21), 6600.0, False), 40, -0.3)]
+    hedger = build(PutHedger, cash_in_per_hour=10.0)
+    (trade,) = hedger.decide(Eyes(held=held, **seen), TIME)
+    assert math.copysign(1, trade.contracts) == side
+    assert not trade.contract.is_call
+    if side > 0:
+        assert 0.009 < 1 - trade.contract.strike / 6700 < 0.042
+        assert date(2025, 11, 20) < trade.contract.expiry <= date(2025, 12, 1)
+    else:
+        assert trade.contracts == -40
+
+
+def test_hedger_buys_more_the_more_it_fears(build: Any) -> None:
+    def bought(**seen: float) -> int:
+        return next(iter(build(PutHedger).decide(Eyes(due=1.0, **seen), TIME))).contracts
+
+    assert bought(vix=15.0) == bought(vix=20.0) < bought(vix=25.0) < bought(vix=30.0)
+    assert not list(build(PutHedger).decide(Eyes(due=1.0, now=OPENS), Ring("open"))), "no time has passed"
+
+
+# Value
+
+
+def test_value_trader_buys_below_its_threshold_up_to_its_limit(build: Any) -> None:
+    params = {"nearest_pct": 1.0, "furthest_pct": 1.0, "slope_contracts": 10.0, "limit_contracts": 500.0}
+    trader = build(ValueTrader, **params)
+    moves = [(6700.0, 0), (6633.25, 0), (6623.0, 100), (6500.0, 500), (6000.0, 500), (6777.0, -100), (7000.0, -500)]
+    for mid, trade in moves:
+        assert ordered(trader.decide(Eyes(mid=mid), TIME)) == trade, mid
+    assert ordered(trader.decide(Eyes(mid=6500.0, position=450), TIME)) == 50
+    assert not list(trader.decide(Eyes(mid=6500.0, working=500), TIME)), "what is being worked needs no new order"
+
+
+def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -> None:
+    for index in range(3):
+        bid, ask = build(ValueTrader, index=index, count=3).prepare(Eyes(value=6650.0, mid=6700.0))
+        assert bid.contracts == -ask.contracts > 0
+        assert bid.points < 6650 < ask.points
+
+
+# Stops
+
+
+def test_stops_are_placed_only_above_the_rearm_distance(build: Any) -> None:
+    holder = build(StopHolder, rearm_points=10.0)
+    nearest = {level for level, _ in holder.waiting}
+    placed = list(holder.decide(Eyes(mid=6600.0), Ring("open")))
+    assert placed
+    assert {stop.points for stop in placed} == {level for level in nearest if level <= 6590.0}
+    assert all(stop.contracts < 0 for stop in placed)
+    above = [alarm.points for alarm in holder.alarms(Eyes(mid=6600.0)) if isinstance(alarm, Above)]
+    assert above == [min(level for level in nearest if level > 6590.0) + 10.0]
+    assert OnFill() in list(holder.alarms(Eyes(mid=6600.0)))
+    resting = [SimpleNamespace(points=stop.points) for stop in placed]
+    assert not list(holder.decide(Eyes(mid=6600.0, orders=resting), TIME)), "each is placed once"
+    assert list(holder.decide(Eyes(mid=6800.0, orders=resting), TIME))
+    assert not holder.waiting
+
+
+def test_stops_that_were_not_carried_out_are_placed_again_the_next_day(build: Any) -> None:
+    holder = build(StopHolder)
+    placed = {stop.points for stop in holder.decide(Eyes(mid=6600.0), Ring("open"))}
+    carried_out = max(placed)
+    left = [SimpleNamespace(points=level) for level in placed - {carried_out}]
+    list(holder.decide(Eyes(mid=6580.0, orders=left), Ring("fill")))
+    list(holder.prepare(Eyes()))
+    assert {stop.points for stop in holder.decide(Eyes(mid=6600.0), Ring("open"))} == placed - {carried_out}
+
+
+def test_stops_of_all_holders_are_the_clusters_and_the_density(build: Any) -> None:
+    crowd = [build(StopHolder, index=index, count=10) for index in range(10)]
+    p = crowd[0].p
+    total = sum(size for holder in crowd for _, size in holder.waiting)
+    wanted = len(p.clusters_points) * p.cluster_contracts + p.density_contracts * (p.top_points - p.bottom_points)
+    assert abs(total - wanted) < 0.05 * wanted
+
+
+# The close
+
+
+@pytest.mark.parametrize("mid", [6600.0, 6700.0, 6800.0])
+def test_rebalancers_trade_with_the_move_and_against_volatility(build: Any, mid: float) -> None:
+    view = Eyes(mid=mid)
+    assert np.sign(ordered(build(LeveragedFund).decide(view, TIME))) == np.sign(mid - 6700)
+    vol_control = ordered(build(VolControlFund).decide(view, TIME))
+    assert vol_control > 0 if mid == 6700 else vol_control < 0
+    assert ordered(build(CloseBuyer, contracts=500.0).decide(view, TIME)) == 500
+    for cls in (LeveragedFund, VolControlFund, CloseBuyer):
+        assert not list(build(cls).decide(view, Ring("open")))
+        (wake,) = build(cls).alarms(view)
+        assert CLOSES - 27 * MINUTE < wake.time_ns <= CLOSES - 24 * MINUTE
+        assert not list(build(cls).alarms(Eyes(now=CLOSES - MINUTE)))
+
+
+def test_leveraged_fund_trades_its_formula(build: Any) -> None:
+    fund = build(LeveragedFund, musd_per_pct=750.0)
+    assert ordered(fund.decide(Eyes(mid=6633.0), TIME)) == round(contracts_of(-750.0, 6633.0))
+
+
+# Liquidity and noise
+
+
+@pytest.mark.parametrize("depth", [2.0, 5.0, 11.5])
+def test_liquidity_grows_with_depth(build: Any, depth: float) -> None:
+    """Latent orders are proportional to it; what makers show rises with it, by their own power of it."""
+    (quote,) = build(MarketMaker).prepare(Eyes(depth_musd=depth))
+    (twice,) = build(MarketMaker).prepare(Eyes(depth_musd=2 * depth))
+    power = 1 + getattr(build(MarketMaker).p, "depth_power", 0.0)
+    assert twice.contracts / quote.contracts == pytest.approx(2**power)
+    assert twice.max_inventory > quote.max_inventory
+    (few,) = build(LatentTrader).prepare(Eyes(depth_musd=depth))
+    (many,) = build(LatentTrader).prepare(Eyes(depth_musd=2 * depth))
+    assert many.orders_per_second == pytest.approx(2 * few.orders_per_second)
+    assert many.around == 6700.0
+
+
+@pytest.mark.parametrize("cls", [MarketMaker, LatentTrader])
+def test_a_crowd_shares_its_liquidity(build: Any, cls: type) -> None:
+    (alone,) = build(cls).prepare(Eyes())
+    (tenth,) = build(cls, index=3, count=10).prepare(Eyes())
+    name = "contracts" if cls is MarketMaker else "orders_per_second"
+    assert getattr(tenth, name) == pytest.approx(getattr(alone, name) / 10)
+
+
+def test_noise_traders_share_one_flow(build: Any) -> None:
+    _, noise, meta = build(NoiseTrader, count=4).decide(Eyes(), Ring("open"))
+    p = build(NoiseTrader).p
+    assert noise.contracts_per_second + meta.contracts_per_second == pytest.approx(p.contracts_per_second / 4)
+    assert meta.contracts_per_second == pytest.approx(p.metaorder_share * p.contracts_per_second / 4)
+    assert meta.flow == p.contracts_per_second
+
+
+# Everyone together
+
+GROUPS = {"dealers", "hedgers", "ctas", "etfs", "makers", "latent", "noise", "stops", "rebalancers", "value"}
+
+
+def test_everyone_is_there_on_the_day() -> None:
+    assert set(load("configs/nov20.toml").groups) == GROUPS
+
+
+def test_deciding_groups_are_woken_by_prices_news_and_time() -> None:
+    """Twelve minutes with bad news: nobody decides by the clock alone but those who trade at fixed times."""
+    model = run(MarketModel(CROWD, **{"session.end": "09:42"}))
+    decisions = model.frames()["decisions"]
+    woken = {group: set(rows["alarm"]) for group, rows in decisions.groupby("group", observed=True)}
+    assert woken["ctas"] <= {"below", "above"}
+    assert woken["dealers"] & {"below", "above"}
+    assert "news" in woken["etfs"]
+    assert woken["value"] & {"news", "time"}
+    assert woken["hedgers"] & {"time", "vol", "news"}
+    assert woken["stops"] <= {"open", "above", "fill"}
+    assert not set().union(*woken.values()) - {"auction", "open", "time", "below", "above", "news", "fill", "vol"}
+
+
+@pytest.mark.parametrize("group", ["dealers", "etfs", "ctas"])
+def test_without_its_mind_a_group_makes_another_tape(group: str) -> None:
+    model = MarketModel(CROWD)
+    for trader in model.crowds[group]:
+        trader.decide, trader.alarms = lambda view, ring: (), lambda view: ()
+    assert run(model).tape_sha256() != run(MarketModel(CROWD)).tape_sha256()
