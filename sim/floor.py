@@ -204,11 +204,9 @@ class Floor:
 
     @carry_out.register
     def _(self, action: Quote, trader: Trader, decision: int) -> None:
-        requotes = 2 * k.SLOTS * action.requotes
-        rate = requotes + action.fills
         params = {
-            k.RATE: rate,
-            k.REFILL: requotes / rate,
+            k.RATE: 2 * k.SLOTS * action.requotes,
+            k.LOOKS: action.fills,
             k.TARGET: action.contracts,
             k.SHAPE: action.shape,
             k.SHAPE_MAX: action.shape_ticks,

@@ -60,12 +60,16 @@ from sim.kernel.state import (
     new_books,
 )
 from sim.kernel.world import (
+    ABOVE,
+    BELOW,
     BUCKET_BITS,
     CURSOR,
     DUE,
     FREE_NODE,
     FREE_PENDING,
     FREE_PROGRAM,
+    LADDERS,
+    LOOKING,
     NODE_TOP,
     NONE,
     NOW,
@@ -98,6 +102,7 @@ from sim.kernel.world import (
     S_U_RISE,
     SEEN_AT,
     SEEN_POSITION,
+    SINCE,
     X_NEXT,
     World,
     new_world,
@@ -110,7 +115,7 @@ def grown(b: Books) -> Books:
     counts, spare = b.counts, 4 * int(b.counts[LIVE] + b.counts[STOPS]) + 64
     pages = int(counts[PAGE_TOP] + counts[STOPS]) + 64
     return b._replace(
-        tape=_longer(b.tape, 1, int(counts[[TRADES, QUOTES, EVENTS]].max()) + spare),
+        tape=_longer_tape(b.tape, counts[[TRADES, QUOTES, EVENTS]], spare),
         orders=_longer(b.orders, 0, int(counts[ORDER_TOP]) + 64),
         pages=_longer(b.pages, 0, pages),
         levels=_longer(b.levels, 0, pages * PAGE),
@@ -125,6 +130,17 @@ def _longer(array: np.ndarray, axis: int, need: int) -> np.ndarray:
     shape[axis] = max(2 * shape[axis], need)
     longer = np.zeros(shape, array.dtype)
     longer[tuple(slice(0, size) for size in array.shape)] = array
+    return longer
+
+
+def _longer_tape(tape: np.ndarray, used: np.ndarray, spare: int) -> np.ndarray:
+    """As `_longer`, but rows not yet written are not copied: their memory is never touched."""
+    need = int(used.max()) + spare
+    if need <= tape.shape[1]:
+        return tape
+    longer = np.zeros((len(tape), max(2 * tape.shape[1], need), tape.shape[2]), tape.dtype)
+    for kind, rows in enumerate(used):
+        longer[kind, :rows] = tape[kind, :rows]
     return longer
 
 
@@ -151,7 +167,7 @@ class Market:
     """
 
     def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
-        self.b = new_books(n_books, n_owners)
+        self.b = new_books(n_books, n_owners, tape=1 << 19)
         self.w = new_world(n_books, ladders=ladders)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
@@ -189,12 +205,13 @@ class Market:
         self.w.wheel[:] = 0
         self.w.programs[:, P_KIND] = NONE
         self.w.programs[:, P_ID] += 1
-        clock[[NOW, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now >> BUCKET_BITS, 0, 0, 1
+        clock[[NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now, now >> BUCKET_BITS, 0, 0, 1
         clock[[FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP]] = 0, 1, 0, 1
         self.b.books[:, [BID, ASK, LAST, HALTED]] = 0
         self.b.books[:, MID2] = mid2
         self.b.books[:, AUCTION] = 1
         self._free_slots = list(range(len(self.w.slots) - 1, 0, -1))
+        self.w.alarms[:, [LADDERS, LOOKING]] = 0
         stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
 
     def set_activity(self, feedback: float, cap: float, sigma: float, base: float, rise: float, book: int = 0) -> None:
@@ -385,7 +402,7 @@ class Market:
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
-        self.w.alarms[book] = below, above
+        self.w.alarms[book, [BELOW, ABOVE]] = below, above
 
     def tape(self, kind: int, entry: int) -> np.ndarray:
         """View of a tape's rows so far: (TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES) or (EVENT_TAPE, EVENTS)."""

@@ -46,8 +46,11 @@ from sim.kernel.world import (
     H_HIGH,
     H_LOW,
     LADDER,
+    LADDERS,
     LATENT,
     LIFE,
+    LOOKING,
+    LOOKS,
     MAX_INVENTORY,
     MEMORY,
     NODE_TOP,
@@ -55,6 +58,7 @@ from sim.kernel.world import (
     NONE,
     NOW,
     ON_EXPIRY,
+    ON_LOOK,
     ON_PROGRAM,
     P_BOOK,
     P_CAUSE,
@@ -68,6 +72,8 @@ from sim.kernel.world import (
     P_KIND,
     P_LEFT,
     P_LIMIT,
+    P_LOOK,
+    P_LOOK_AT,
     P_NEXT,
     P_ORDER,
     P_OWNER,
@@ -83,16 +89,18 @@ from sim.kernel.world import (
     Q_LOW,
     RATE,
     REACH,
-    REFILL,
     S_PACE,
+    S_PACE_UNTIL,
     S_SIGMA2,
     S_VOLUME_RATE,
     SCHEDULE,
     SEEN_AT,
     SEEN_POSITION,
+    SEEN_SIGMA2,
     SELECTIVE,
     SHAPE,
     SHAPE_MAX,
+    SHOWN,
     SIGMA_REF,
     SIZE,
     SKEW,
@@ -116,6 +124,9 @@ LATE_S = 5.0
 """A schedule that is late trades what is left within some multiple of so many seconds, never all at once."""
 SHORTEST, LONGEST, NEVER = 1e-3, 60.0, 1e9
 """Seconds: bounds of a program's sleep, and the sleep of a stream without a rate."""
+LAST_NS = 2**62
+POISSON_0, MOST_LOOKS = math.exp(-1.0), 20
+"""Chance of no look in a cell of time; most looks in one (the chance of more is below 1e-19)."""
 
 
 @inline
@@ -155,12 +166,28 @@ def again(w, p, seconds):
 
 
 @inline
+def gap(key, index, mean):
+    """Nanoseconds between a candidate and the one before it."""
+    return max(int(min(exponential(key, index, 0) * mean, NEVER * SECOND)), 1)
+
+
+@inline
 def next_candidate(w, p):
-    """The next candidate of a stream; its index is the key of all its draws."""
-    w.programs[p, P_INDEX] += 1
-    w.clock[CANDIDATES] += 1
-    gap = min(exponential(w.programs[p, P_KEY], w.programs[p, P_INDEX], 0) / w.params[p, RATE], NEVER)
-    schedule(w, w.clock[NOW] + max(int(gap * SECOND), 1), ON_PROGRAM, p, w.programs[p, P_ID])
+    """The next candidate of a stream; its index is the key of all its draws.
+
+    Candidates that come before the pace changes and will be refused at the present one are passed over at once: they
+    are a loop here instead of turns of the wheel.
+    """
+    key, cap, mean = w.programs[p, P_KEY], w.params[p, CAP], SECOND / max(w.params[p, RATE], 1.0 / NEVER)
+    pace, until = w.stats[w.programs[p, P_BOOK], S_PACE], w.stats[w.programs[p, P_BOOK], S_PACE_UNTIL]
+    index = w.programs[p, P_INDEX] + 1
+    time = w.clock[NOW] + gap(key, index, mean)
+    while uniform(key, index, 1) * cap > pace and time < until:
+        index += 1
+        time += gap(key, index, mean)
+    w.clock[CANDIDATES] += index - w.programs[p, P_INDEX]
+    w.programs[p, P_INDEX] = index
+    schedule(w, time, ON_PROGRAM, p, w.programs[p, P_ID])
 
 
 @inline
@@ -178,8 +205,31 @@ def affordable(b, w, p, index):
 
 
 @inline
+def join(w, p):
+    """Let a ladder be among those of its book."""
+    book = w.programs[p, P_BOOK]
+    w.programs[p, P_NEXT] = w.alarms[book, LADDERS]
+    w.alarms[book, LADDERS] = p
+
+
+@inline
+def leave(w, p):
+    """Take a ladder from those of its book."""
+    book, after = w.programs[p, P_BOOK], w.programs[p, P_NEXT]
+    other = w.alarms[book, LADDERS]
+    if other == p:
+        w.alarms[book, LADDERS] = after
+        return
+    while w.programs[other, P_NEXT] != p:
+        other = w.programs[other, P_NEXT]
+    w.programs[other, P_NEXT] = after
+
+
+@inline
 def stop(w, p):
     """End a program; its place is free, its timer is stale."""
+    if w.programs[p, P_KIND] == LADDER:
+        leave(w, p)
     w.programs[p, P_KIND] = NONE
     w.programs[p, P_ID] += 1
     w.programs[p, P_NEXT] = w.clock[FREE_PROGRAM]
@@ -354,32 +404,84 @@ def inventory(b, w, p):
 @inline
 def withdrawal(w, p):
     """Share of its depth that a maker shows at the present volatility."""
-    sigma = math.sqrt(w.stats[w.programs[p, P_BOOK], S_SIGMA2])
-    h = (w.params[p, SIGMA_REF] / max(sigma, 1e-9)) ** w.params[p, BETA]
-    return min(max(h, w.params[p, H_LOW]), w.params[p, H_HIGH])
+    params, sigma2 = w.params, w.stats[w.programs[p, P_BOOK], S_SIGMA2]
+    if params[p, SEEN_SIGMA2] != sigma2:
+        h = (params[p, SIGMA_REF] / max(math.sqrt(sigma2), 1e-9)) ** params[p, BETA]
+        params[p, SHOWN] = min(max(h, params[p, H_LOW]), params[p, H_HIGH])
+        params[p, SEEN_SIGMA2] = sigma2
+    return params[p, SHOWN]
 
 
 @inline
 def ladder(b, w, p):
-    """One look of a market maker at one price of its ladder, or at an open spread."""
-    programs, params, key = w.programs, w.params, w.programs[p, P_KEY]
-    index, book = programs[p, P_INDEX], programs[p, P_BOOK]
+    """One look of a market maker at one price of its ladder."""
+    index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
     next_candidate(w, p)
-    spread = b.books[book, ASK] - b.books[book, BID]
-    side = hashed(key, index, 2) & 1
-    if uniform(key, index, 1) >= params[p, REFILL]:
-        if spread <= 1 or b.books[book, BID] == 0 or b.books[book, ASK] == 0:
-            return False
-        tilt = inventory(b, w, p) * params[p, TILT] * (1 - 2 * side)
-        if uniform(key, index, 3) < 0.5 * (1.0 + tilt):
-            return False
-        # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
-        step, place = -1 - int(uniform(key, index, 5) * ((spread - 1) >> 1)), 0
-    else:
-        step, place = int(uniform(key, index, 3) * SLOTS), 0
-        place = step
-    price = best(b, book, side) + (step if side == 1 else -step)
+    side, place = hashed(key, index, 2) & 1, int(uniform(key, index, 3) * SLOTS)
+    price = best(b, w.programs[p, P_BOOK], side) + (place if side == 1 else -place)
     return requote(b, w, p, side, price, place, uniform(key, index, 4))
+
+
+@inline
+def is_open(b, book):
+    """Whether there is room for an order between the best quotes."""
+    return b.books[book, BID] != 0 and b.books[book, ASK] - b.books[book, BID] > 1
+
+
+@inline
+def look(b, w, p):
+    """One look of a market maker at an open spread: it may narrow it, rather on the side that brings inventory back."""
+    key = w.programs[p, P_LOOK]
+    side = hashed(key, 0, 0) & 1
+    tilt = inventory(b, w, p) * w.params[p, TILT] * (1 - 2 * side)
+    if uniform(key, 0, 1) < 0.5 * (1.0 + tilt):
+        return False
+    # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
+    book = w.programs[p, P_BOOK]
+    step = 1 + int(uniform(key, 0, 3) * ((b.books[book, ASK] - b.books[book, BID] - 1) >> 1))
+    price = best(b, book, side) + (-step if side == 1 else step)
+    return requote(b, w, p, side, price, 0, uniform(key, 0, 2))
+
+
+@inline
+def next_look(w, p):
+    """Find a maker's next look at the spread.
+
+    Looks are a Poisson stream whose draws are keyed by cells of time, one look expected in each. So no look at a spread
+    that is closed costs anything, and yet worlds whose spreads differ share all looks.
+    """
+    programs, now = w.programs, w.clock[NOW]
+    width = int(SECOND / w.params[p, LOOKS])
+    cell = now // width
+    programs[p, P_LOOK_AT] = LAST_NS
+    while programs[p, P_LOOK_AT] == LAST_NS:
+        key, n = hashed(programs[p, P_KEY], cell, 5), 0
+        u, term = uniform(key, 0, 0), POISSON_0
+        share = term
+        while u >= share and n < MOST_LOOKS:
+            n += 1
+            term /= n
+            share += term
+            time = cell * width + int(uniform(key, n, 1) * width)
+            if now < time < programs[p, P_LOOK_AT]:
+                programs[p, P_LOOK_AT], programs[p, P_LOOK] = time, hashed(key, n, 2)
+        cell += 1
+
+
+@kernel
+def call_makers(w, book):
+    """Let the first maker of a book to look at its open spread ring."""
+    p, first = w.alarms[book, LADDERS], 0
+    while p != 0:
+        if w.params[p, LOOKS] > 0.0:
+            if w.programs[p, P_LOOK_AT] <= w.clock[NOW]:
+                next_look(w, p)
+            if first == 0 or w.programs[p, P_LOOK_AT] < w.programs[first, P_LOOK_AT]:
+                first = p
+        p = w.programs[p, P_NEXT]
+    if first != 0:
+        schedule(w, w.programs[first, P_LOOK_AT], ON_LOOK, first, w.programs[first, P_ID])
+        w.alarms[book, LOOKING] = 1
 
 
 @inline

@@ -7,7 +7,18 @@ import math
 from sim.kernel.book import cancel, enter, modify, room
 from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY
 from sim.kernel.jit import inline, kernel
-from sim.kernel.programs import after, best_volume, new_program, next_candidate, step, stop
+from sim.kernel.programs import (
+    after,
+    best_volume,
+    call_makers,
+    is_open,
+    join,
+    look,
+    new_program,
+    next_candidate,
+    step,
+    stop,
+)
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -33,6 +44,9 @@ from sim.kernel.world import (
     BELOW,
     FILL,
     FREE_PENDING,
+    LADDER,
+    LADDERS,
+    LOOKING,
     N_ID,
     N_KIND,
     N_REF,
@@ -40,9 +54,11 @@ from sim.kernel.world import (
     NODE_TOP,
     NOW,
     ON_EXPIRY,
+    ON_LOOK,
     ON_PENDING,
     ON_PROGRAM,
     ON_PULSE,
+    P_BOOK,
     P_ID,
     P_IDLE,
     P_KIND,
@@ -62,10 +78,10 @@ from sim.kernel.world import (
     S_ONE_TICK,
     S_OPEN,
     S_PACE,
+    S_PACE_UNTIL,
     S_PULSES,
     S_SIGMA2,
     S_SPREAD,
-    S_TOP,
     S_TRADES_SEEN,
     S_TWO_SIDED,
     S_U_BASE,
@@ -73,6 +89,7 @@ from sim.kernel.world import (
     S_VOLUME,
     S_VOLUME_RATE,
     SCHEDULE,
+    SINCE,
     TIME,
     TOUCH,
     X_BOOK,
@@ -106,15 +123,14 @@ def world_room(w):
 
 
 @inline
-def elapse(b, w, time):
-    """Bring the clock forward; the books' time integrals take up what stood since."""
-    gone = time - w.clock[NOW]
-    w.clock[NOW] = time
+def integrate(b, w):
+    """Let the books' time integrals take up what has stood since they last did: to be called before a book changes."""
+    gone = w.clock[NOW] - w.clock[SINCE]
+    w.clock[SINCE] = w.clock[NOW]
     for book in range(b.books.shape[0]):
         bid, ask = b.books[book, BID], b.books[book, ASK]
         if gone > 0 and bid != 0 and ask != 0 and b.books[book, AUCTION] == 0:
             there = best_volume(b, book, BIDS) + best_volume(b, book, ASKS)
-            w.stats[book, S_TOP] += gone * 0.5 * there
             w.stats[book, S_NOTIONAL] += gone * 0.25 * there * (bid + ask)
             w.stats[book, S_SPREAD] += gone * (ask - bid)
             w.stats[book, S_ONE_TICK] += gone if ask - bid == 1 else 0
@@ -138,7 +154,9 @@ def pulse(b, w, book):
     s[book, S_VOLUME] += volume
     s[book, S_VOLUME_RATE] += (volume - s[book, S_VOLUME_RATE]) / VOLUME_S
     s[book, S_PULSES] += 1
-    if int(s[book, S_PULSES]) % RETURN_S == 0:
+    phase = int(s[book, S_PULSES]) % RETURN_S
+    s[book, S_PACE_UNTIL] = w.clock[NOW] + (RETURN_S - phase) * SECOND
+    if phase == 0:
         move = 0.5 * (b.books[book, MID2] - s[book, S_LAST_MID2])
         s[book, S_LAST_MID2] = b.books[book, MID2]
         squared = move * move * (60.0 / RETURN_S)
@@ -204,6 +222,10 @@ def act(b, w, node):
         return 0
     if kind == ON_PENDING:
         return ref
+    if kind == ON_LOOK:
+        book = w.programs[ref, P_BOOK]
+        w.alarms[book, LOOKING] = 0
+        return 0 if w.programs[ref, P_ID] == ident and is_open(b, book) and look(b, w, ref) else -1
     pulse(b, w, ref)
     return -1
 
@@ -211,7 +233,7 @@ def act(b, w, node):
 @inline
 def finish(b, w, kind, p, ident, m, code, traded):
     """Tell a program what became of its message; give a delayed message's row back."""
-    if kind == ON_PROGRAM and w.programs[p, P_ID] == ident:
+    if (kind == ON_PROGRAM or kind == ON_LOOK) and w.programs[p, P_ID] == ident:
         after(b, w, p, code, traded)
     elif kind == ON_PENDING:
         w.pending[m, X_NEXT] = w.clock[FREE_PENDING]
@@ -247,15 +269,20 @@ def run(b, w, until):
     while True:
         if not room(b) or not world_room(w):
             return FULL
+        for book in range(b.books.shape[0]):
+            if is_open(b, book) and w.alarms[book, LOOKING] == 0 and w.alarms[book, LADDERS] != 0:
+                call_makers(w, book)
         node = first(w, until)
         if node == 0:
-            elapse(b, w, until)
+            w.clock[NOW] = until
+            integrate(b, w)
             return TIME
         kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
-        elapse(b, w, w.nodes[node, N_TIME])
+        w.clock[NOW] = w.nodes[node, N_TIME]
         m = act(b, w, node)
         if m < 0:
             continue
+        integrate(b, w)
         message, start = b.counts[SEQ] + 1, b.counts[TRADES]
         code = carry_out(b, w, m)
         finish(b, w, kind, ref, ident, m, code, taken(b, start, message))
@@ -298,4 +325,6 @@ def set_off(w, p):
         w.programs[p, P_IDLE] = 1
         schedule(w, w.clock[NOW], ON_PROGRAM, p, w.programs[p, P_ID])
     else:
+        if w.programs[p, P_KIND] == LADDER:
+            join(w, p)
         next_candidate(w, p)

@@ -6,16 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-NOW, CURSOR, DUE, FREE_NODE, NODE_TOP, FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, CANDIDATES = range(10)
-"""Entries of `clock`: time, bucket of the wheel, first node due in it, free lists, candidate arrivals so far."""
+NOW, CURSOR, DUE, FREE_NODE, NODE_TOP, FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, CANDIDATES, SINCE = range(11)
+"""Entries of `clock`: time, bucket of the wheel, first node due in it, free lists, candidate arrivals so far, the time
+up to which the time integrals are done."""
 
 N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
 """Columns of `nodes`, the entries of the timing wheel."""
-ON_PROGRAM, ON_EXPIRY, ON_PENDING, ON_PULSE = range(4)
+ON_PROGRAM, ON_EXPIRY, ON_PENDING, ON_PULSE, ON_LOOK = range(5)
 
-BUCKET_BITS = 25
-BUCKETS = 1 << 16
-"""The wheel: 65,536 buckets of 34 ms, 37 minutes a turn."""
+BUCKET_BITS = 23
+BUCKETS = 1 << 17
+"""The wheel: 131,072 buckets of 8 ms (about one node due in each), 18 minutes a turn."""
 
 (
     P_KIND,
@@ -37,9 +38,12 @@ BUCKETS = 1 << 16
     P_SLOTS,
     P_NEXT,
     P_IDLE,
-) = range(19)
-"""Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order. A schedule
-with P_IDLE only waits anew when its timer rings."""
+    P_LOOK,
+    P_LOOK_AT,
+) = range(21)
+"""Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order; P_NEXT is
+the next free program, or the next ladder of the book; a schedule with P_IDLE only waits anew when its timer rings;
+P_LOOK, P_LOOK_AT are key and time of a ladder's next look at the spread."""
 
 NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER = range(8)
 """Kinds of programs."""
@@ -56,15 +60,16 @@ POV = 5
 """SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
 PATIENCE = 6
 """TOUCH: seconds after which what is left crosses the spread."""
-TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, REFILL, TILT = range(
+TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(
     2, 15
 )
 """LADDER: contracts at the best level, growth of a level per tick from it, the tick beyond which it stops growing,
 levels, inventory skew and its scale, memory of inventory in seconds, withdrawal: exponent, reference volatility in
-ticks a square-root minute, bounds; share of the rate that is re-quoting, tilt of the spread fill by inventory."""
-FAST, SEEN_POSITION, SEEN_AT = 15, 16, 17
-"""LADDER state: inventory with a memory, the position and time it was last brought up to date."""
-N_PARAMS = 18
+ticks a square-root minute, bounds; looks at an open spread a second, tilt of its fill by inventory. (RATE: looks at one of its prices.)"""
+FAST, SEEN_POSITION, SEEN_AT, SHOWN, SEEN_SIGMA2 = 15, 16, 17, 18, 19
+"""LADDER state: inventory with a memory, the position and time it was last brought up to date; the share of its depth
+that it shows, and the variance it has computed that from."""
+N_PARAMS = 20
 SLOTS = 16
 
 (
@@ -78,7 +83,6 @@ SLOTS = 16
     S_VOLUME,
     S_LAST_MID2,
     S_PULSES,
-    S_TOP,
     S_SPREAD,
     S_ONE_TICK,
     S_TWO_SIDED,
@@ -91,12 +95,15 @@ SLOTS = 16
     S_U_RISE,
     S_TRADES_SEEN,
     S_NOTIONAL,
+    S_PACE_UNTIL,
 ) = range(23)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
-memories, contracts a second, time integrals (ns) of top of book, spread, one-tick spread and two-sidedness."""
+memories, contracts a second, time integrals (ns) of spread, one-tick spread and two-sidedness, dollars' worth at the best quotes, and the time
+before which the pace does not change."""
 
-BELOW, ABOVE = range(2)
-"""Columns of `alarms`: the nearest price alarms, in half ticks of the mid."""
+BELOW, ABOVE, LADDERS, LOOKING = range(4)
+"""Columns of `alarms`: the nearest price alarms, in half ticks of the mid; the book's first ladder, and whether one of
+them is about to look at an open spread."""
 
 X_OP, X_BOOK, X_SIDE, X_PX, X_QTY, X_STOP, X_ROW, X_OWNER, X_DECISION, X_CAUSE, X_NEXT = range(11)
 """Columns of a message in `pending`; row 0 is the message that a program has just written."""
@@ -123,14 +130,14 @@ class World(NamedTuple):
 def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
-        clock=np.zeros(10, np.int64),
-        wheel=np.zeros(BUCKETS, np.int64),
+        clock=np.zeros(11, np.int64),
+        wheel=np.zeros(BUCKETS, np.int32),
         nodes=np.zeros((nodes, 5), np.int64),
-        programs=np.zeros((programs, 19), np.int64),
+        programs=np.zeros((programs, 21), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
         stats=np.zeros((n_books, 23)),
-        alarms=np.zeros((n_books, 2), np.int64),
+        alarms=np.zeros((n_books, 4), np.int64),
         pending=np.zeros((1 << 8, 11), np.int64),
     )
     world.clock[[NODE_TOP, PROGRAM_TOP, PENDING_TOP]] = 1
