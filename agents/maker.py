@@ -32,7 +32,7 @@ class MarketMaker(Trader):
         shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here")
         levels: int = number(10, 1, 15, "ticks", "length of the ladder")
         requotes: float = number(0.8, 0, 1000, "1/s", "looks at each price of a maker")
-        fills: float = number(10.0, 0, 1000, "1/s", "looks at an open spread of a maker")
+        fills: float = number(30.0, 0, 1000, "1/s", "looks at an open spread of a maker")
         skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
         tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")
         withdrawal: float = number(0.4, 0, 4, "1", "exponent of depth against volatility")
