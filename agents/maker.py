@@ -12,7 +12,6 @@ from sim.trader import Action, Quote, Trader, number
 from sim.units import contracts_of
 from sim.view import View
 
-
 REFERENCE_DEPTH_MUSD = 5.0
 
 
@@ -25,7 +24,9 @@ class MarketMaker(Trader):
         depth_share: float = number(
             1.15, 0, 20, "1", "contracts wanted at the best price by all makers over the depth's"
         )
-        depth_power: float = number(-0.12, -1, 1, "1", "how it changes with depth: latent orders show more of a deep book")
+        depth_power: float = number(
+            -0.12, -1, 1, "1", "how it changes with depth: latent orders show more of a deep book"
+        )
         inventory_share: float = number(27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same")
         memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory")
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")

@@ -21,10 +21,10 @@ class ValueTrader(Trader):
 
         nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest")
-        slope_contracts: float = number(2500.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
-        limit_contracts: float = number(25_000.0, 0, 1e6, "contracts", "largest position of all together")
-        pov: float = number(0.15, 0, 1, "share of volume", "largest participation of all together")
-        caution: float = number(6.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)")
+        slope_contracts: float = number(5000.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
+        limit_contracts: float = number(40_000.0, 0, 1e6, "contracts", "largest position of all together")
+        pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together")
+        caution: float = number(8.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)")
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
         auction_contracts: float = number(2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side")
 

@@ -278,7 +278,7 @@ def test_trend_follower_fires_only_once_armed(build: Any, path: list[float], sel
 
 
 def test_no_trigger_from_6700_up_fires_in_the_range_of_the_19th(build: Any) -> None:
-    """It started below and went no higher than 6690: what lies from 6680 up is never armed, what is armed below fires."""
+    """It began below and went no higher than 6690: what lies from 6680 up is never armed; what is armed below fires."""
     for index in range(12):
         fund = build(TrendFollower, index=index, count=12)
         day(fund, [6626, 6603.25, 6650, 6689.75, 6603.25, 6642])

@@ -366,7 +366,7 @@ TWAP_MARKET = deep()
 
 @pytest.mark.parametrize("side", [BIDS, ASKS])
 def test_twap_is_spread_evenly(side: int) -> None:
-    """2,000 contracts in some 570 children: the first half's share has a standard error of 3 %; a right one fails 1e-6."""
+    """2,000 contracts in some 570 children: the share of a half has a standard error of 3 %; a right one fails 1e-6."""
     m = deep()
     work(m, 2000, side=side, P_END=600 * SECOND)
     m.advance(300 * SECOND)
@@ -474,7 +474,8 @@ TOUCH_MARKET = deep()
 # Ladders
 
 LADDER = {
-    k.RATE: 400.0,
+    k.RATE: 360.0,
+    k.LOOKS: 40.0,
     k.TARGET: 10.0,
     k.SHAPE: 0.5,
     k.SHAPE_MAX: 3.0,
@@ -486,7 +487,6 @@ LADDER = {
     k.SIGMA_REF: 16.0,
     k.H_LOW: 0.2,
     k.H_HIGH: 1.5,
-    k.REFILL: 0.9,
     k.TILT: 0.0,
 }
 
@@ -595,7 +595,7 @@ def busy(**options: object) -> Market:
         m.send(owner, OP_LIMIT, side=side, price=price, size=MANY)
     program(m, k.LATENT, {k.RATE: 40.0, k.REACH: 30.0, k.SIZE: 3.0, k.LIFE: 20.0}, owner=3, P_KEY=5)
     program(m, k.NOISE, {k.RATE: 20.0, k.CAP: 1.0, k.SIZE: 4.0, k.SELECTIVE: 0.5}, owner=4, P_KEY=6)
-    program(m, k.LADDER, LADDER | {k.TARGET: 1.0, k.RATE: 50.0}, P_KEY=7)
+    program(m, k.LADDER, LADDER | {k.TARGET: 1.0, k.RATE: 45.0, k.LOOKS: 5.0}, P_KEY=7)
     m.start_pulse()
     return m
 
@@ -690,3 +690,12 @@ def test_a_new_session_is_not_halted() -> None:
     m.set_halted(True)
     m.start_session(10**13, 10**13, 2 * 10**13, 2001)
     assert m.send(2, OP_LIMIT, side=BIDS, price=900, size=5)[0] == OK
+
+
+def test_ladder_without_looks_leaves_the_spread_open() -> None:
+    m = market(ladders=1)
+    for side, price in ((BIDS, 990), (ASKS, 1010)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=1)
+    program(m, k.LADDER, LADDER | {k.LOOKS: 0.0})
+    m.advance(60 * SECOND)
+    assert m.best(ASKS)[0] - m.best(BIDS)[0] == 20

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
-from sim.kernel.state import T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.kernel.state import OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
 from sim.model import MarketModel
 from sim.trader import (
     Above,
@@ -209,8 +209,9 @@ def test_quote_replaces_quote_however_often() -> None:
     one.plan = lambda view, ring: [quote]
     one.wakes = lambda view: [At(view.later(7))]
     run(model, 3)
-    owners = model.market.b.orders[:, [2, 1]]
-    assert 0 < owners[owners[:, 0] == one.owner, 1].sum() < 2 * 5 * sum(1 + 0.35 * min(j, 6) for j in range(10)) * 1.6
+    rows = model.market.b.orders
+    shown = rows[rows[:, OWNER] == one.owner, QTY].sum()
+    assert 0 < shown < 2 * 5 * sum(1 + 0.35 * min(j, 6) for j in range(10)) * 1.6
 
 
 # Alarms

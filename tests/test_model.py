@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from probes import CROWD, QUIET, WALLS, Probe, made, run
 
+from sim.kernel import world as k
 from sim.kernel.state import (
     CASH,
     EVENT_DELETE,
@@ -181,9 +182,9 @@ def test_leaving_a_group_out_leaves_every_candidate(crowd: str) -> None:
         owners = [trader.owner for trader in model.crowds[crowd]]
         names = {trader.owner: trader.name for trader in model.traders}
         rows = model.market.w.programs[1:]
-        kinds = {2, 1, 3, 7}  # noise, latent, metaorders, ladder: P_KIND; not the children, which are state
-        picked = rows[np.isin(rows[:, 1], owners) & np.isin(rows[:, 0], list(kinds))]
-        return sorted((names[int(row[1])], int(row[0]), int(row[5]), int(row[6])) for row in picked)
+        kinds = [k.LATENT, k.NOISE, k.META, k.LADDER]
+        picked = rows[np.isin(rows[:, k.P_OWNER], owners) & np.isin(rows[:, k.P_KIND], kinds)]
+        return sorted((names[int(row[k.P_OWNER])], *row[[k.P_KIND, k.P_KEY, k.P_INDEX]].tolist()) for row in picked)
 
     whole, part = made(CROWD), made(CROWD, without=["dealers", "etfs"])
     assert candidates(whole) == candidates(part)

@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-NOW, CURSOR, DUE, FREE_NODE, NODE_TOP, FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, CANDIDATES, SINCE = range(11)
+NOW, CURSOR, DUE, FREE_NODE, NODE_TOP, FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, CANDIDATES, SINCE = range(
+    11
+)
 """Entries of `clock`: time, bucket of the wheel, first node due in it, free lists, candidate arrivals so far, the time
 up to which the time integrals are done."""
 
@@ -60,9 +62,7 @@ POV = 5
 """SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
 PATIENCE = 6
 """TOUCH: seconds after which what is left crosses the spread."""
-TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(
-    2, 15
-)
+TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
 """LADDER: contracts at the best level, growth of a level per tick from it, the tick beyond which it stops growing,
 levels, inventory skew and its scale, memory of inventory in seconds, withdrawal: exponent, reference volatility in
 ticks a square-root minute, bounds; looks at an open spread a second, tilt of its fill by inventory. (RATE: looks at one of its prices.)"""
