@@ -474,7 +474,7 @@ TOUCH_MARKET = deep()
 # Ladders
 
 LADDER = {
-    k.RATE: 400.0,
+    k.RATE: 360.0,
     k.TARGET: 10.0,
     k.SHAPE: 0.5,
     k.SHAPE_MAX: 3.0,
@@ -486,7 +486,7 @@ LADDER = {
     k.SIGMA_REF: 16.0,
     k.H_LOW: 0.2,
     k.H_HIGH: 1.5,
-    k.REFILL: 0.9,
+    k.LOOKS: 40.0,
     k.TILT: 0.0,
 }
 
