@@ -50,7 +50,7 @@ class OptionDealer(Trader):
         return self.index % 2 == 0
 
     def quote_vol(self, vega: float) -> float:
-        """Volatility asked on top of the surface's for selling options of so many dollars of vega (buying: negative)."""
+        """Volatility asked on top of the surface's for selling options of so many dollars of vega (buying: below 0)."""
         sign = 1.0 if vega > 0 else -1.0
         return sign * self.p.spread_vol + self.p.vega_vol * (self.vega_sold + 0.5 * vega) / 1e6 / 100
 

@@ -24,9 +24,7 @@ class MarketMaker(Trader):
         depth_share: float = number(
             1.15, 0, 20, "1", "contracts wanted at the best price by all makers over the depth's"
         )
-        depth_power: float = number(
-            -0.12, -1, 1, "1", "how it changes with depth: latent orders show more of a deep book"
-        )
+        depth_power: float = number(-0.12, -1, 1, "1", "how it changes with depth: deep books show more latent orders")
         inventory_share: float = number(27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same")
         memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory")
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")

@@ -33,7 +33,7 @@ class StopHolder(Trader):
         super().__init__(model, **about)  # type: ignore[arg-type]
         self.waiting = sorted(self._levels(), reverse=True)
         self.placed: list[float] = []
-        self.size = {level: size for level, size in self.waiting}
+        self.size = dict(self.waiting)
 
     def _levels(self) -> Iterable[tuple[float, int]]:
         """Own levels and sizes: a share of every cluster, and every n-th step of the grid."""

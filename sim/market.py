@@ -102,6 +102,7 @@ from sim.kernel.world import (
     S_U_RISE,
     SEEN_AT,
     SEEN_POSITION,
+    SEEN_SIGMA2,
     SINCE,
     X_NEXT,
     World,
@@ -167,7 +168,7 @@ class Market:
     """
 
     def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
-        self.b = new_books(n_books, n_owners, tape=1 << 19)
+        self.b = new_books(n_books, n_owners, tape=1 << 21)
         self.w = new_world(n_books, ladders=ladders)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
@@ -215,7 +216,7 @@ class Market:
         stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
 
     def set_activity(self, feedback: float, cap: float, sigma: float, base: float, rise: float, book: int = 0) -> None:
-        """Set how the flow's pace follows the time of day and excites itself (`sim.trader.Activity`); sigma in ticks."""
+        """Set how the flow's pace follows the day and excites itself (`sim.trader.Activity`); sigma in ticks."""
         stats = self.w.stats[book]
         stats[[S_FEEDBACK, S_ACTIVITY_CAP, S_FLOW_SIGMA2, S_U_BASE, S_U_RISE]] = feedback, cap, sigma**2, base, rise
         if stats[S_EWMA_C] == 0.0:
@@ -304,12 +305,15 @@ class Market:
         programs[p] = 0
         row[p] = 0.0
         programs[p, P_ID] = ident
-        programs[p, list(columns)] = list(columns.values())
-        row[p, list(params)] = list(params.values())
+        for column, value in columns.items():
+            programs[p, column] = value
+        for column, param in params.items():
+            row[p, column] = param
         if ladder:
             programs[p, P_SLOTS] = slots
             self.w.slots[slots] = 0
             row[p, SEEN_AT], row[p, SEEN_POSITION] = self.now, self.position(int(programs[p, P_OWNER]))
+            row[p, SEEN_SIGMA2] = -1.0
         set_off(self.w, p)
         return p, int(ident)
 
@@ -378,7 +382,7 @@ class Market:
         return math.sqrt(self.w.stats[book, S_EWMA_C])
 
     def integrals(self, book: int = 0) -> np.ndarray:
-        """Time integrals (ns) so far: dollars at the best quotes per side, spread in ticks, one-tick and quoted time."""
+        """Time integrals (ns): dollars at the best quotes per side, spread in ticks, one-tick and quoted time."""
         notional, spread, one_tick, two_sided = self.w.stats[book, [S_NOTIONAL, S_SPREAD, S_ONE_TICK, S_TWO_SIDED]]
         return np.array([notional * TICK_POINTS * POINT_USD, spread, one_tick, two_sided])
 
@@ -402,7 +406,8 @@ class Market:
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
-        self.w.alarms[book, [BELOW, ABOVE]] = below, above
+        alarms = self.w.alarms[book]
+        alarms[BELOW], alarms[ABOVE] = below, above
 
     def tape(self, kind: int, entry: int) -> np.ndarray:
         """View of a tape's rows so far: (TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES) or (EVENT_TAPE, EVENTS)."""

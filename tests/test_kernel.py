@@ -475,7 +475,6 @@ TOUCH_MARKET = deep()
 
 LADDER = {
     k.RATE: 360.0,
-    k.LOOKS: 40.0,
     k.TARGET: 10.0,
     k.SHAPE: 0.5,
     k.SHAPE_MAX: 3.0,
@@ -487,6 +486,7 @@ LADDER = {
     k.SIGMA_REF: 16.0,
     k.H_LOW: 0.2,
     k.H_HIGH: 1.5,
+    k.LOOKS: 40.0,
     k.TILT: 0.0,
 }
 

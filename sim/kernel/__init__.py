@@ -1,1 +1,1 @@
-"""The compiled kernel: matching, flow, standing programs, keyed randomness. Only `sim.market` and `sim.replay` call it."""
+"""The compiled kernel: matching, flow, standing programs, keyed randomness. Only `sim.market` calls it."""

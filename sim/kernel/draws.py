@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.kernel.jit import inline, kernel, silent
 
 GOLDEN = 0x9E3779B97F4A7C15 - 2**64
@@ -29,7 +31,7 @@ def mix(x):
 @silent
 @inline
 def hashed(key, index, which):
-    return mix(key + (index * DRAWS + which + 1) * GOLDEN)
+    return mix(key + np.int64(index * DRAWS + which + 1) * GOLDEN)
 
 
 @inline

@@ -125,8 +125,8 @@ LATE_S = 5.0
 SHORTEST, LONGEST, NEVER = 1e-3, 60.0, 1e9
 """Seconds: bounds of a program's sleep, and the sleep of a stream without a rate."""
 LAST_NS = 2**62
-POISSON_0, MOST_LOOKS = math.exp(-1.0), 20
-"""Chance of no look in a cell of time; most looks in one (the chance of more is below 1e-19)."""
+POISSON_0, CELL_DRAWS = math.exp(-1.0), 20
+"""Chance of no look in a cell of time; indices reserved for one (the chance of as many looks is below 1e-18)."""
 
 
 @inline
@@ -166,9 +166,9 @@ def again(w, p, seconds):
 
 
 @inline
-def gap(key, index, mean):
+def gap(key, index, rate):
     """Nanoseconds between a candidate and the one before it."""
-    return max(int(min(exponential(key, index, 0) * mean, NEVER * SECOND)), 1)
+    return max(int(min(exponential(key, index, 0) / rate, NEVER) * SECOND), 1)
 
 
 @inline
@@ -178,13 +178,13 @@ def next_candidate(w, p):
     Candidates that come before the pace changes and will be refused at the present one are passed over at once: they
     are a loop here instead of turns of the wheel.
     """
-    key, cap, mean = w.programs[p, P_KEY], w.params[p, CAP], SECOND / max(w.params[p, RATE], 1.0 / NEVER)
+    key, cap, rate = w.programs[p, P_KEY], w.params[p, CAP], w.params[p, RATE]
     pace, until = w.stats[w.programs[p, P_BOOK], S_PACE], w.stats[w.programs[p, P_BOOK], S_PACE_UNTIL]
     index = w.programs[p, P_INDEX] + 1
-    time = w.clock[NOW] + gap(key, index, mean)
+    time = w.clock[NOW] + gap(key, index, rate)
     while uniform(key, index, 1) * cap > pace and time < until:
         index += 1
-        time += gap(key, index, mean)
+        time += gap(key, index, rate)
     w.clock[CANDIDATES] += index - w.programs[p, P_INDEX]
     w.programs[p, P_INDEX] = index
     schedule(w, time, ON_PROGRAM, p, w.programs[p, P_ID])
@@ -431,16 +431,16 @@ def is_open(b, book):
 @inline
 def look(b, w, p):
     """One look of a market maker at an open spread: it may narrow it, rather on the side that brings inventory back."""
-    key = w.programs[p, P_LOOK]
-    side = hashed(key, 0, 0) & 1
+    key, index = w.programs[p, P_KEY], w.programs[p, P_LOOK]
+    side = hashed(key, index, 1) & 1
     tilt = inventory(b, w, p) * w.params[p, TILT] * (1 - 2 * side)
-    if uniform(key, 0, 1) < 0.5 * (1.0 + tilt):
+    if uniform(key, index, 2) < 0.5 * (1.0 + tilt):
         return False
     # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
     book = w.programs[p, P_BOOK]
-    step = 1 + int(uniform(key, 0, 3) * ((b.books[book, ASK] - b.books[book, BID] - 1) >> 1))
+    step = 1 + int(uniform(key, index, 3) * ((b.books[book, ASK] - b.books[book, BID] - 1) >> 1))
     price = best(b, book, side) + (-step if side == 1 else step)
-    return requote(b, w, p, side, price, 0, uniform(key, 0, 2))
+    return requote(b, w, p, side, price, 0, uniform(key, index, 4))
 
 
 @inline
@@ -448,23 +448,23 @@ def next_look(w, p):
     """Find a maker's next look at the spread.
 
     Looks are a Poisson stream whose draws are keyed by cells of time, one look expected in each. So no look at a spread
-    that is closed costs anything, and yet worlds whose spreads differ share all looks.
+    that is closed costs anything, and yet worlds whose spreads differ share all looks. A look's index is negative: it
+    shares no draw with a candidate.
     """
     programs, now = w.programs, w.clock[NOW]
     width = int(SECOND / w.params[p, LOOKS])
     cell = now // width
     programs[p, P_LOOK_AT] = LAST_NS
     while programs[p, P_LOOK_AT] == LAST_NS:
-        key, n = hashed(programs[p, P_KEY], cell, 5), 0
-        u, term = uniform(key, 0, 0), POISSON_0
-        share = term
-        while u >= share and n < MOST_LOOKS:
+        index, n, term = -cell * CELL_DRAWS, 0, POISSON_0
+        u, share = uniform(programs[p, P_KEY], index, 0), term
+        while u >= share and n < CELL_DRAWS - 1:
             n += 1
             term /= n
             share += term
-            time = cell * width + int(uniform(key, n, 1) * width)
+            time = cell * width + int(uniform(programs[p, P_KEY], index - n, 0) * width)
             if now < time < programs[p, P_LOOK_AT]:
-                programs[p, P_LOOK_AT], programs[p, P_LOOK] = time, hashed(key, n, 2)
+                programs[p, P_LOOK_AT], programs[p, P_LOOK] = time, index - n
         cell += 1
 
 

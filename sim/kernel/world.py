@@ -6,11 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-NOW, CURSOR, DUE, FREE_NODE, NODE_TOP, FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, CANDIDATES, SINCE = range(
-    11
-)
-"""Entries of `clock`: time, bucket of the wheel, first node due in it, free lists, candidate arrivals so far, the time
-up to which the time integrals are done."""
+NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP, CANDIDATES = range(7)
+FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP = range(7, 11)
+"""Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
+lists, candidate arrivals so far."""
 
 N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
 """Columns of `nodes`, the entries of the timing wheel."""
@@ -65,7 +64,8 @@ PATIENCE = 6
 TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
 """LADDER: contracts at the best level, growth of a level per tick from it, the tick beyond which it stops growing,
 levels, inventory skew and its scale, memory of inventory in seconds, withdrawal: exponent, reference volatility in
-ticks a square-root minute, bounds; looks at an open spread a second, tilt of its fill by inventory. (RATE: looks at one of its prices.)"""
+ticks a square-root minute, bounds; looks at an open spread a second, tilt of its fill by inventory. (RATE: looks at one
+of its prices a second.)"""
 FAST, SEEN_POSITION, SEEN_AT, SHOWN, SEEN_SIGMA2 = 15, 16, 17, 18, 19
 """LADDER state: inventory with a memory, the position and time it was last brought up to date; the share of its depth
 that it shows, and the variance it has computed that from."""
@@ -98,8 +98,8 @@ SLOTS = 16
     S_PACE_UNTIL,
 ) = range(23)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
-memories, contracts a second, time integrals (ns) of spread, one-tick spread and two-sidedness, dollars' worth at the best quotes, and the time
-before which the pace does not change."""
+memories, contracts a second, time integrals (ns) of spread, one-tick spread, two-sidedness and what the contracts at
+the best quotes are worth; the time before which the pace does not change."""
 
 BELOW, ABOVE, LADDERS, LOOKING = range(4)
 """Columns of `alarms`: the nearest price alarms, in half ticks of the mid; the book's first ladder, and whether one of
