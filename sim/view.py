@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
-from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,9 +46,9 @@ class View:
         return self._model.hours[1]
 
     @property
-    def date(self) -> date:
+    def date(self) -> dt.date:
         """The day."""
-        return self._model.config.session.first_day + timedelta(days=self.now // DAY)
+        return self._model.config.session.first_day + dt.timedelta(days=self.now // DAY)
 
     def later(self, seconds: float) -> int:
         """The time so many seconds from now."""
@@ -143,7 +143,7 @@ class View:
         """The VIX at the end of the session before."""
         return self._model.prior_vix
 
-    def is_quoted(self, expiry: date) -> bool:
+    def is_quoted(self, expiry: dt.date) -> bool:
         """Whether options of an expiry date are quoted."""
         return self._model.surface.quotes_expiry(expiry)
 

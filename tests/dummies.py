@@ -84,7 +84,7 @@ class FakeModel:
 
     bars_total = 3
 
-    def __init__(self, config: Scenario, *, rng: int) -> None:
+    def __init__(self, config: Scenario, *, rng: int, log_events: bool = False) -> None:
         self.bars_done = 0
         self.running = True
         self.tape = np.array([rng, int(config.digest[:8], 16)])

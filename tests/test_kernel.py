@@ -190,7 +190,7 @@ import hashlib, sys
 sys.path.insert(0, {folder!r})
 from sim.kernel import draws
 from test_kernel import busy, trades
-marks = [f(5, i, w, *more) for i in range(400) for w in range(4) for f, more in (
+marks = [float(f(5, i, w, *more)) for i in range(400) for w in range(4) for f, more in (
     (draws.uniform, ()), (draws.exponential, ()), (draws.geometric, (3.5,)), (draws.pareto, (20.0, 6000.0, 1.5)))]
 print(hashlib.sha256(repr(marks).encode()).hexdigest())
 market = busy()

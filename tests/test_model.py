@@ -424,14 +424,14 @@ def test_vol_alarm_rings_when_the_vix_has_moved() -> None:
     model = MarketModel(text)
     (mine,) = model.crowds["mine"]
     seen: list[float] = []
-    mine.wakes = lambda view: seen.append(view.vix) or [OnVol(0.5)]
+    mine.wakes = lambda view: seen.append(view.vix) or [OnVol(0.05)]
     vix = []
     while model.running:
         model.step()
         vix.append(model.vix)
     rings = [ring.detail for _, ring in mine.rings if ring.kind == "vol"]
     assert rings
-    assert all(abs(now - before) >= 0.5 for before, now in zip(seen, rings, strict=False))
+    assert all(abs(now - before) >= 0.05 for before, now in zip(seen, rings, strict=False))
     assert set(rings) <= set(vix)
 
 

@@ -14,6 +14,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 _HERE = Path(__file__).parent
 
@@ -35,8 +36,8 @@ os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
 import numba  # noqa: E402  (the cache folder must be set before numba is imported)
 import numpy as np  # noqa: E402
 
-JIT = not numba.config.DISABLE_JIT
-_OPTIONS = {"_nrt": False, "cache": True, "nogil": True, "error_model": "numpy"}
+JIT = not getattr(numba.config, "DISABLE_JIT")  # noqa: B009  (set by numba at import)
+_OPTIONS: dict[str, Any] = {"_nrt": False, "cache": True, "nogil": True, "error_model": "numpy"}
 kernel = numba.njit(**_OPTIONS)
 """Decorator of the kernel's larger functions: real calls, compiled once."""
 inline = numba.njit(**_OPTIONS, forceinline=True)
