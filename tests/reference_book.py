@@ -160,6 +160,8 @@ class ReferenceBook:
             return False
         is_first = order is self.first_of(order.side)
         self.result.executions.append(FIRST if is_first else NOT_FIRST)
+        while (ahead := self.first_of(order.side)) is not None and ahead is not order:
+            self.take_from(ahead, ahead.open)
         self.take_from(order, min(order.open, message["qty"]))
         return is_first
 
