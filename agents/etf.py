@@ -41,7 +41,7 @@ class MacroTrader(Trader):
         herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side")
         peers: int = number(6, 2, 1000, "traders", "neighbours in the network")
         rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere")
-        choice: float = number(0.95, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
+        choice: float = number(1.15, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]
