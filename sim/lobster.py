@@ -54,8 +54,8 @@ class LobsterReport:
     met_first : int
         Executions of the order that our book had first in the queue of the best price of its side.
     missed : int
-        Executions of an order that our book had, but not first. What stood before it is then taken out: a file holds only
-        what happened near the best prices, so orders deleted further away would stand there for ever.
+        Executions of an order that our book had, but not first. What stood before it is then taken out: a file holds
+        only what happened near the best prices, so orders deleted further away would stand there for ever.
     unknown : int
         Executions of orders that our book did not have: from before the first message, as a rule.
     unknown_cancels : int

@@ -7,10 +7,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
-from sim.trader import Trader
 
 from sim.records import FRAMES, tape_sha256
 from sim.scenario import Scenario
+from sim.trader import Trader
 
 BOOK = """expiry,strike,right,contracts,holder
 2025-11-20,6600,put,8000,customer
