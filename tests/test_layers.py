@@ -97,3 +97,10 @@ def test_kernel_knows_nothing_above_it() -> None:
 def test_every_module_that_is_named_exists() -> None:
     known = {unit_of(name_of(path)) for path in SOURCES}
     assert set(RANK) <= known
+
+
+def test_nothing_reads_what_is_shared() -> None:
+    """The background papers beside the checkout are not part of the project."""
+    beside = "/".join(("..", "shared"))
+    for path in SOURCES:
+        assert beside not in path.read_text()
