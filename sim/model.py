@@ -100,6 +100,11 @@ class MarketModel(mesa.Model):
         self.frozen: tuple[float, float] | None = None
         self._build(config, log_events)
 
+    @property
+    def scenario_digest(self) -> str:
+        """SHA-256 of the scenario."""
+        return self.config.digest
+
     # Building
 
     def _build(self, scenario: Scenario, log_events: bool) -> None:
