@@ -21,16 +21,15 @@ class MarketMaker(Trader):
     class Params(Trader.Params):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
 
-        depth_share: float = number(
-            1.15, 0, 20, "1", "contracts wanted at the best price by all makers over the depth's"
-        )
-        depth_power: float = number(-0.12, -1, 1, "1", "how it changes with depth: deep books show more latent orders")
+        depth_share: float = number(1.0, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's")
+        most_share: float = number(0.5, 0, 1, "1", "of these, the most of one maker")
         inventory_share: float = number(27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same")
         memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory")
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")
         shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here")
         levels: int = number(10, 1, 15, "ticks", "length of the ladder")
-        requotes: float = number(0.8, 0, 1000, "1/s", "looks at each price of a maker")
+        looks: float = number(2.0, 0, 1000, "1/s", "looks of a maker at one side of its ladder")
+        refill: float = number(0.25, 0, 1, "share", "of what is missing that comes back at a look")
         fills: float = number(30.0, 0, 1000, "1/s", "looks at an open spread of a maker")
         skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
         tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")
@@ -48,22 +47,23 @@ class MarketMaker(Trader):
     def prepare(self, view: View) -> Iterable[Action]:
         """Start the ladder with the session."""
         p = self.p
-        relative = view.depth_musd / REFERENCE_DEPTH_MUSD
-        share = contracts_of(view.depth_musd, view.value) / self.crowd_size
+        displayed = p.depth_share * contracts_of(view.depth_musd, view.value)
         return [
             Quote(
-                contracts=p.depth_share * relative**p.depth_power * share,
-                max_inventory=p.inventory_share * share,
+                contracts=p.most_share * displayed,
+                displayed=displayed,
+                max_inventory=p.inventory_share * displayed / self.crowd_size,
                 shape=p.shape,
                 shape_ticks=p.shape_ticks,
                 levels=p.levels,
-                requotes=p.requotes,
+                looks=p.looks,
+                refill=p.refill,
                 fills=p.fills,
                 skew=p.skew,
                 tilt=p.tilt,
                 memory_seconds=p.memory_seconds,
                 withdrawal=p.withdrawal,
-                reference_vol=p.reference_vol_points / relative,
+                reference_vol=p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd,
                 bounds=p.bounds,
             )
         ]

@@ -205,9 +205,11 @@ class Floor:
     @carry_out.register
     def _(self, action: Quote, trader: Trader, decision: int) -> None:
         params = {
-            k.RATE: 2 * k.SLOTS * action.requotes,
+            k.RATE: 2 * action.looks,
             k.LOOKS: action.fills,
             k.TARGET: action.contracts,
+            k.DISPLAYED: action.displayed,
+            k.REFILL: action.refill,
             k.SHAPE: action.shape,
             k.SHAPE_MAX: action.shape_ticks,
             k.DEPTH: action.levels,

@@ -10,8 +10,8 @@ import numpy as np
 from sim.kernel.auction import uncross
 from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
+from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
-from sim.kernel.programs import stock
 from sim.kernel.replay import M_OWNER, replay
 from sim.kernel.run import add_program, deliver, end_program, pulse, put, run, set_off, world_room
 from sim.kernel.state import (
@@ -83,6 +83,7 @@ from sim.kernel.world import (
     P_SLOTS,
     PENDING_TOP,
     PROGRAM_TOP,
+    QUOTING,
     S_ACTIVITY_CAP,
     S_CLOSE,
     S_EWMA_A,
@@ -97,6 +98,7 @@ from sim.kernel.world import (
     S_PACE,
     S_SIGMA2,
     S_SPREAD,
+    S_TRADES_SEEN,
     S_TWO_SIDED,
     S_U_BASE,
     S_U_RISE,
@@ -207,7 +209,7 @@ class Market:
         self.w.programs[:, P_KIND] = NONE
         self.w.programs[:, P_ID] += 1
         clock[[NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now, now >> BUCKET_BITS, 0, 0, 1
-        clock[[FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP]] = 0, 1, 0, 1
+        clock[[FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, QUOTING]] = 0, 1, 0, 1, 0
         self.b.books[:, [BID, ASK, LAST, HALTED]] = 0
         self.b.books[:, MID2] = mid2
         self.b.books[:, AUCTION] = 1
@@ -242,6 +244,7 @@ class Market:
         volume = int(uncross(self.b, self.now, book))
         bid, ask = self.best(BIDS, book)[0], self.best(ASKS, book)[0]
         self.w.stats[book, S_LAST_MID2] = bid + ask if bid and ask else self.mid2(book)
+        self.w.stats[book, S_TRADES_SEEN] = self.count(TRADES)
         return volume
 
     def start_pulse(self, book: int = 0) -> None:

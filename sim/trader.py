@@ -197,18 +197,22 @@ class Touch:
 class Quote:
     """A market maker's ladder on both sides: elastic, skewed by inventory, withdrawn as volatility rises.
 
-    `contracts` at the best price; a level further away shows (1 + shape x ticks) times as much, growing up to
-    `shape_ticks` and shown to `levels`. `requotes` looks a second at each price, `fills` looks a second at an open
-    spread. Inventory is remembered for `memory_seconds`; at `max_inventory` one side is nearly gone. Depth shrinks as
-    (reference / one-minute volatility)^withdrawal within `bounds`; volatilities in points a square-root minute.
+    It shows what is missing to `displayed` contracts at the best price, others' orders counted, as far as its own most,
+    `contracts`, allows; a level further away shows (1 + shape x ticks) times as much, growing up to `shape_ticks` and
+    shown to `levels`. It looks at each side `looks` times a second: too much goes at once, the share `refill` of what is
+    missing comes. `fills` is looks a second at an open spread. Inventory is remembered for `memory_seconds`; at
+    `max_inventory` one side is nearly gone. Depth shrinks as (reference / one-minute volatility)^withdrawal within
+    `bounds`; volatilities in points a square-root minute.
     """
 
     contracts: float
+    displayed: float
     max_inventory: float
     shape: float = 0.35
     shape_ticks: float = 6.0
     levels: int = 10
-    requotes: float = 0.2
+    looks: float = 2.0
+    refill: float = 0.25
     fills: float = 10.0
     skew: float = 1.0
     tilt: float = 0.5

@@ -474,7 +474,9 @@ TOUCH_MARKET = deep()
 # Ladders
 
 LADDER = {
-    k.RATE: 360.0,
+    k.RATE: 4.0,
+    k.DISPLAYED: 1e9,
+    k.REFILL: 1.0,
     k.TARGET: 10.0,
     k.SHAPE: 0.5,
     k.SHAPE_MAX: 3.0,
@@ -595,7 +597,7 @@ def busy(**options: object) -> Market:
         m.send(owner, OP_LIMIT, side=side, price=price, size=MANY)
     program(m, k.LATENT, {k.RATE: 40.0, k.REACH: 30.0, k.SIZE: 3.0, k.LIFE: 20.0}, owner=3, P_KEY=5)
     program(m, k.NOISE, {k.RATE: 20.0, k.CAP: 1.0, k.SIZE: 4.0, k.SELECTIVE: 0.5}, owner=4, P_KEY=6)
-    program(m, k.LADDER, LADDER | {k.TARGET: 1.0, k.RATE: 45.0, k.LOOKS: 5.0}, P_KEY=7)
+    program(m, k.LADDER, LADDER | {k.TARGET: 1.0, k.RATE: 4.0, k.LOOKS: 5.0}, P_KEY=7)
     m.start_pulse()
     return m
 

@@ -205,7 +205,7 @@ def test_touch_trades_all_after_its_patience() -> None:
 
 def test_quote_replaces_quote_however_often() -> None:
     model, _, one, _ = walls()
-    quote = Quote(contracts=5.0, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
+    quote = Quote(contracts=5.0, displayed=1e9, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
     one.plan = lambda view, ring: [quote]
     one.wakes = lambda view: [At(view.later(7))]
     run(model, 3)

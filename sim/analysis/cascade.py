@@ -99,12 +99,12 @@ def domino_graph(frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.0
 def _messages(trades: pd.DataFrame, quotes: pd.DataFrame, owner_group: Mapping[int, str]) -> pd.DataFrame:
     """All messages that traded or moved a price, each once, in order.
 
-    A stop that fires keeps its older order number, and what provoked it is the message just before.
+    A stop that fires keeps its older order number, and was provoked by the message whose trade reached it.
     """
     taken = trades[["seq", "time_ns", "cause"]].assign(
         owner=trades["taker"],
         decision=trades["taker_decision"],
-        is_stop=(trades["taker_id"] != trades["seq"]) & (trades["cause"] > 0) & (trades["cause"] == trades["seq"] - 1),
+        is_stop=(trades["taker_id"] != trades["seq"]) & (trades["cause"] > 0),
         group=trades["taker"].map(owner_group).astype(object).fillna(UNKNOWN),
     )
     quoted = quotes[["seq", "time_ns", "cause", "owner", "decision"]].assign(

@@ -85,6 +85,9 @@ from sim.kernel.state import (
     SEQ,
     STOPS,
     STP,
+    T_BOOK,
+    T_PRICE,
+    T_SEQ,
     TRADE_TAPE,
     TRADES,
     VOLUME,
@@ -430,16 +433,32 @@ def next_stop(b, book):
 def fire_stops(b, now, book):
     if b.books[book, HALTED] != 0 or b.books[book, AUCTION] != 0:
         return
+    root = b.counts[SEQ]
     row = next_stop(b, book)
     while row != 0:
-        fire(b, now, book, row)
+        fire(b, now, book, row, reached_by(b, book, row, root))
         row = next_stop(b, book)
 
 
+@inline
+def reached_by(b, book, row, root):
+    """The message, `root` or one after it, since whose last trade the price has stood at or beyond a stop."""
+    lane, key, found = b.orders[row, LANE], b.orders[row, KEY], root
+    n, later = b.counts[TRADES] - 1, 0
+    while n >= 0 and b.tape[TRADE_TAPE, n, T_SEQ] >= root:
+        message = b.tape[TRADE_TAPE, n, T_SEQ]
+        if message != later and b.tape[TRADE_TAPE, n, T_BOOK] == book:
+            if key_of(lane, b.tape[TRADE_TAPE, n, T_PRICE]) < key:
+                return found
+            found = message
+        later = message
+        n -= 1
+    return found
+
+
 @kernel
-def fire(b, now, book, row):
+def fire(b, now, book, row, cause):
     """Enter a stop that was reached, as a market or limit order provoked by the message that reached it."""
-    cause = b.counts[SEQ]
     b.counts[SEQ] += 1
     b.counts[MESSAGES] += 1
     side = b.orders[row, LANE] & 1

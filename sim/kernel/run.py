@@ -5,20 +5,12 @@ from __future__ import annotations
 import math
 
 from sim.kernel.book import cancel, enter, modify, room
-from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY
+from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
+from sim.kernel.flow import children, expire, latent, meta, noise
 from sim.kernel.jit import inline, kernel
-from sim.kernel.programs import (
-    after,
-    best_volume,
-    call_makers,
-    is_open,
-    join,
-    look,
-    new_program,
-    next_candidate,
-    step,
-    stop,
-)
+from sim.kernel.maker import call_makers, is_open, ladder, look, quote
+from sim.kernel.programs import best_volume, join, new_program, next_candidate, stop
+from sim.kernel.schedules import after_touch, touch, work
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -31,6 +23,7 @@ from sim.kernel.state import (
     MID2,
     OWNER,
     RING,
+    ROW,
     SEQ,
     T_BOOK,
     T_SEQ,
@@ -42,16 +35,19 @@ from sim.kernel.wheel import first, release, schedule
 from sim.kernel.world import (
     ABOVE,
     BELOW,
+    CHILDREN,
     FILL,
     FREE_PENDING,
     LADDER,
     LADDERS,
+    LATENT,
     LOOKING,
     N_ID,
     N_KIND,
     N_REF,
     N_TIME,
     NODE_TOP,
+    NOISE,
     NOW,
     ON_EXPIRY,
     ON_LOOK,
@@ -59,12 +55,17 @@ from sim.kernel.world import (
     ON_PROGRAM,
     ON_PULSE,
     P_BOOK,
+    P_CHILD,
     P_ID,
     P_IDLE,
+    P_INDEX,
     P_KIND,
+    P_LEFT,
+    P_SLOTS,
     PENDING_TOP,
     PRICE,
     PROGRAM_TOP,
+    QUOTING,
     S_ACTIVITY,
     S_ACTIVITY_CAP,
     S_CLOSE,
@@ -89,7 +90,9 @@ from sim.kernel.world import (
     S_VOLUME,
     S_VOLUME_RATE,
     SCHEDULE,
+    SECOND,
     SINCE,
+    SLOTS,
     TIME,
     TOUCH,
     X_BOOK,
@@ -105,7 +108,6 @@ from sim.kernel.world import (
     X_STOP,
 )
 
-SECOND = 1_000_000_000
 MEMORIES = (30.0, 300.0, 3600.0)
 WEIGHTS = (0.4, 0.35, 0.25)
 """Memories (s) and weights of the activity that excites itself: quadratic Hawkes, Blanc-Donier-Bouchaud 2017."""
@@ -126,10 +128,12 @@ def world_room(w):
 def integrate(b, w):
     """Let the books' time integrals take up what has stood since they last did: to be called before a book changes."""
     gone = w.clock[NOW] - w.clock[SINCE]
+    if gone == 0:
+        return
     w.clock[SINCE] = w.clock[NOW]
     for book in range(b.books.shape[0]):
         bid, ask = b.books[book, BID], b.books[book, ASK]
-        if gone > 0 and bid != 0 and ask != 0 and b.books[book, AUCTION] == 0:
+        if bid != 0 and ask != 0 and b.books[book, AUCTION] == 0:
             there = best_volume(b, book, BIDS) + best_volume(b, book, ASKS)
             w.stats[book, S_NOTIONAL] += gone * 0.25 * there * (bid + ask)
             w.stats[book, S_SPREAD] += gone * (ask - bid)
@@ -202,6 +206,48 @@ def carry_out(b, w, m):
 
 
 @inline
+def step(b, w, p):
+    """Let a program act; whether it has written a message."""
+    kind = w.programs[p, P_KIND]
+    if kind == CHILDREN:
+        return children(b, w, p)
+    if kind == LATENT:
+        return latent(b, w, p)
+    if kind == NOISE:
+        return noise(b, w, p)
+    if kind == SCHEDULE:
+        return work(b, w, p)
+    if kind == TOUCH:
+        return touch(b, w, p)
+    if kind == LADDER:
+        ladder(b, w, p)
+    else:
+        meta(b, w, p)
+    return False
+
+
+@inline
+def after(b, w, p, code, traded):
+    """Note what became of the program's message; `traded` contracts of it were executed at once."""
+    kind, programs = w.programs[p, P_KIND], w.programs
+    row = b.counts[ROW]
+    if kind == LATENT:
+        expire(b, w, p, programs[p, P_INDEX] - 1, code)
+    elif kind == LADDER:
+        if row != 0 and code == OK and w.pending[0, X_OP] == OP_POST:
+            side, place = w.pending[0, X_SIDE], w.pending[0, X_PX] & (SLOTS - 1)
+            w.slots[programs[p, P_SLOTS], side, place, 0] = row
+            w.slots[programs[p, P_SLOTS], side, place, 1] = b.orders[row, ID]
+    elif kind == CHILDREN or kind == SCHEDULE:
+        programs[p, P_LEFT] -= traded
+        programs[p, P_CHILD] = max(programs[p, P_CHILD] - traded, 0)
+        if programs[p, P_LEFT] <= 0:
+            stop(w, p)
+    elif kind == TOUCH:
+        after_touch(b, w, p, row, traded)
+
+
+@inline
 def act(b, w, node):
     """Let a node of the wheel act; whether there is a message in row `m` of pending to be carried out: m, or -1."""
     kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
@@ -263,23 +309,34 @@ def rung(b, w):
     return OK
 
 
+@inline
+def call_all_makers(b, w):
+    """Where a spread has opened, let the first maker to look at it ring."""
+    for book in range(b.books.shape[0]):
+        if is_open(b, book) and w.alarms[book, LOOKING] == 0 and w.alarms[book, LADDERS] != 0:
+            call_makers(w, book)
+
+
 @kernel
 def run(b, w, until):
     """Run the market up to a time; TIME, or earlier PRICE or FILL (an alarm), or FULL (a buffer)."""
     while True:
         if not room(b) or not world_room(w):
             return FULL
-        for book in range(b.books.shape[0]):
-            if is_open(b, book) and w.alarms[book, LOOKING] == 0 and w.alarms[book, LADDERS] != 0:
-                call_makers(w, book)
-        node = first(w, until)
-        if node == 0:
-            w.clock[NOW] = until
-            integrate(b, w)
-            return TIME
-        kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
-        w.clock[NOW] = w.nodes[node, N_TIME]
-        m = act(b, w, node)
+        kind, ref, m = ON_PROGRAM, w.clock[QUOTING], 0
+        ident = w.programs[ref, P_ID]
+        if ref != 0:
+            m = 0 if quote(b, w, ref) else -1
+        else:
+            call_all_makers(b, w)
+            node = first(w, until)
+            if node == 0:
+                w.clock[NOW] = until
+                integrate(b, w)
+                return TIME
+            kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
+            w.clock[NOW] = w.nodes[node, N_TIME]
+            m = act(b, w, node)
         if m < 0:
             continue
         integrate(b, w)

@@ -1,14 +1,29 @@
 """A timing wheel: what is to happen, in order of time, at a cost that does not grow with how much is waiting.
 
-A bucket's nodes are an unsorted chain until its turn comes; then those due in this turn are moved, sorted, into the
-list `DUE`. Nodes of later turns stay. Two nodes of one instant act in the order in which they are in that list, which
-depends on nothing but the messages so far.
+What is due in the present turn stands in buckets, what is due later in a chain for its turn, dealt out into the buckets
+when that begins: so the thousands of orders that expire some day are not in the way of the few timers of this second.
+A bucket's nodes are an unsorted chain until they are moved, sorted, into the list `DUE`. Two nodes of one instant act
+in the order in which they are in that list, which depends on nothing but the messages so far.
 """
 
 from __future__ import annotations
 
 from sim.kernel.jit import inline, kernel
-from sim.kernel.world import BUCKET_BITS, BUCKETS, CURSOR, DUE, FREE_NODE, N_ID, N_KIND, N_NEXT, N_REF, N_TIME, NODE_TOP
+from sim.kernel.world import (
+    BUCKET_BITS,
+    BUCKETS,
+    CURSOR,
+    DUE,
+    FREE_NODE,
+    N_ID,
+    N_KIND,
+    N_NEXT,
+    N_REF,
+    N_TIME,
+    NODE_TOP,
+    TURN_BITS,
+    TURNS,
+)
 
 
 @inline
@@ -27,10 +42,17 @@ def schedule(w, time, kind, ref, ident):
     bucket = time >> BUCKET_BITS
     if bucket <= w.clock[CURSOR]:
         sort_in(w, node)
+    elif bucket >> TURN_BITS == w.clock[CURSOR] >> TURN_BITS:
+        chain_up(w, node, bucket & (BUCKETS - 1))
     else:
-        slot = bucket & (BUCKETS - 1)
-        w.nodes[node, N_NEXT] = w.wheel[slot]
-        w.wheel[slot] = node
+        chain_up(w, node, BUCKETS + ((bucket >> TURN_BITS) & (TURNS - 1)))
+
+
+@inline
+def chain_up(w, node, slot):
+    """Put a node into a chain of the wheel."""
+    w.nodes[node, N_NEXT] = w.wheel[slot]
+    w.wheel[slot] = node
 
 
 @inline
@@ -49,19 +71,29 @@ def sort_in(w, node):
 
 @kernel
 def turn(w, cursor):
-    """Take the nodes due in a bucket out of its chain, sorted."""
+    """Take the nodes of a bucket, the one after the last, out of its chain, sorted."""
     w.clock[CURSOR] = cursor
+    if cursor & (BUCKETS - 1) == 0:
+        deal_out(w, cursor >> TURN_BITS)
     slot = cursor & (BUCKETS - 1)
-    node, keep = w.wheel[slot], 0
+    node = w.wheel[slot]
+    w.wheel[slot] = 0
     while node != 0:
         after = w.nodes[node, N_NEXT]
-        if w.nodes[node, N_TIME] >> BUCKET_BITS == cursor:
-            sort_in(w, node)
-        else:
-            w.nodes[node, N_NEXT] = keep
-            keep = node
+        sort_in(w, node)
         node = after
-    w.wheel[slot] = keep
+
+
+@inline
+def deal_out(w, turn):
+    """Put the nodes of a turn that begins into its buckets; those in its chain that are due 20 hours later stay."""
+    slot = BUCKETS + (turn & (TURNS - 1))
+    node = w.wheel[slot]
+    w.wheel[slot] = 0
+    while node != 0:
+        after, bucket = w.nodes[node, N_NEXT], w.nodes[node, N_TIME] >> BUCKET_BITS
+        chain_up(w, node, bucket & (BUCKETS - 1) if bucket >> TURN_BITS == turn else slot)
+        node = after
 
 
 @inline

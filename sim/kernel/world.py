@@ -6,25 +6,28 @@ from typing import NamedTuple
 
 import numpy as np
 
+SECOND = 1_000_000_000
+"""In nanoseconds."""
+
 NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP, CANDIDATES = range(7)
-FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP = range(7, 11)
+FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, QUOTING = range(7, 12)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
-lists, candidate arrivals so far."""
+lists, candidate arrivals so far, the ladder in the midst of a look (0 = none)."""
 
 N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
 """Columns of `nodes`, the entries of the timing wheel."""
 ON_PROGRAM, ON_EXPIRY, ON_PENDING, ON_PULSE, ON_LOOK = range(5)
 
 BUCKET_BITS = 23
-BUCKETS = 1 << 17
-"""The wheel: 131,072 buckets of 8 ms (about one node due in each), 18 minutes a turn."""
+TURN_BITS = 11
+BUCKETS, TURNS = 1 << TURN_BITS, 1 << 12
+"""The wheel: a turn of 2,048 buckets of 8 ms (about one node due in each), and 4,096 turns of 17 s; 20 hours."""
 
 (
     P_KIND,
     P_OWNER,
     P_BOOK,
     P_DECISION,
-    P_CAUSE,
     P_KEY,
     P_INDEX,
     P_ID,
@@ -41,10 +44,13 @@ BUCKETS = 1 << 17
     P_IDLE,
     P_LOOK,
     P_LOOK_AT,
-) = range(21)
+    P_BASE,
+    P_PLACE,
+) = range(22)
 """Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order; P_NEXT is
 the next free program, or the next ladder of the book; a schedule with P_IDLE only waits anew when its timer rings;
-P_LOOK, P_LOOK_AT are key and time of a ladder's next look at the spread."""
+P_LOOK, P_LOOK_AT are key and time of a ladder's next look at the spread; P_BASE, P_PLACE are the best price of P_SIDE
+at which its present look began, and how many ticks behind it the look has come."""
 
 NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER = range(8)
 """Kinds of programs."""
@@ -62,14 +68,16 @@ POV = 5
 PATIENCE = 6
 """TOUCH: seconds after which what is left crosses the spread."""
 TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
-"""LADDER: contracts at the best level, growth of a level per tick from it, the tick beyond which it stops growing,
-levels, inventory skew and its scale, memory of inventory in seconds, withdrawal: exponent, reference volatility in
-ticks a square-root minute, bounds; looks at an open spread a second, tilt of its fill by inventory. (RATE: looks at one
-of its prices a second.)"""
-FAST, SEEN_POSITION, SEEN_AT, SHOWN, SEEN_SIGMA2 = 15, 16, 17, 18, 19
+DISPLAYED, REFILL = 15, 16
+"""LADDER: its most contracts at the best price, growth of a level per tick from it, the tick beyond which it stops
+growing, levels, inventory skew and its scale, memory of inventory in seconds, withdrawal: exponent, reference
+volatility in ticks a square-root minute, bounds; looks at an open spread a second, tilt of its fill by inventory;
+contracts that all together should display at the best price, share of what is missing that comes back at a look.
+(RATE: looks a second at a side of the ladder.)"""
+FAST, SEEN_POSITION, SEEN_AT, SHOWN, SEEN_SIGMA2, OWN_NOW, ALL_NOW = range(17, 24)
 """LADDER state: inventory with a memory, the position and time it was last brought up to date; the share of its depth
-that it shows, and the variance it has computed that from."""
-N_PARAMS = 20
+that it shows, and the variance it has computed that from; TARGET and DISPLAYED as they are at the present look."""
+N_PARAMS = 24
 SLOTS = 16
 
 (
@@ -130,10 +138,10 @@ class World(NamedTuple):
 def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
-        clock=np.zeros(11, np.int64),
-        wheel=np.zeros(BUCKETS, np.int32),
+        clock=np.zeros(12, np.int64),
+        wheel=np.zeros(BUCKETS + TURNS, np.int32),
         nodes=np.zeros((nodes, 5), np.int64),
-        programs=np.zeros((programs, 21), np.int64),
+        programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
         stats=np.zeros((n_books, 23)),

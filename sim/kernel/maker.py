@@ -1,0 +1,223 @@
+"""A market maker's quotes: a ladder on both sides of the book, and the spread.
+
+A look at one side of the ladder goes through all its prices in one instant, one message after the other. At each price
+the maker shows what is missing there to the depth it thinks right for the whole book, as far as its own size allows:
+makers who do so hold the displayed depth together without knowing of one another. Too much goes at once; what is
+missing comes back over several looks.
+"""
+
+from __future__ import annotations
+
+import math
+
+from sim.kernel.codes import OP_CANCEL, OP_MODIFY, OP_POST
+from sim.kernel.draws import hashed, rounded, uniform
+from sim.kernel.jit import inline, kernel
+from sim.kernel.ladder import key_of
+from sim.kernel.programs import best, is_live, next_candidate, volume_at, write
+from sim.kernel.state import ASK, BID, HIT, KEY, LANE, MOVED, POSITION, QTY
+from sim.kernel.wheel import schedule
+from sim.kernel.world import (
+    ALL_NOW,
+    BETA,
+    DEPTH,
+    DISPLAYED,
+    FAST,
+    H_HIGH,
+    H_LOW,
+    LADDERS,
+    LOOKING,
+    LOOKS,
+    MAX_INVENTORY,
+    MEMORY,
+    NOW,
+    ON_LOOK,
+    OWN_NOW,
+    P_BASE,
+    P_BOOK,
+    P_ID,
+    P_INDEX,
+    P_KEY,
+    P_LOOK,
+    P_LOOK_AT,
+    P_NEXT,
+    P_OWNER,
+    P_PLACE,
+    P_SIDE,
+    P_SLOTS,
+    QUOTING,
+    REFILL,
+    S_SIGMA2,
+    SECOND,
+    SEEN_AT,
+    SEEN_POSITION,
+    SEEN_SIGMA2,
+    SHAPE,
+    SHAPE_MAX,
+    SHOWN,
+    SIGMA_REF,
+    SKEW,
+    SLOTS,
+    TARGET,
+    TILT,
+    X_OP,
+)
+
+LAST_NS = 2**62
+POISSON_0, CELL_DRAWS = math.exp(-1.0), 20
+"""Chance of no look in a cell of time; indices reserved for one (the chance of as many looks is below 1e-18)."""
+
+
+@inline
+def inventory(b, w, p):
+    """A maker's inventory with a memory, between -1 and 1: tanh of skew x inventory / scale."""
+    params, book = w.params, w.programs[p, P_BOOK]
+    position = b.owners[w.programs[p, P_OWNER], book, POSITION]
+    gone = (w.clock[NOW] - params[p, SEEN_AT]) / SECOND
+    params[p, FAST] = params[p, FAST] * math.exp(-gone / params[p, MEMORY]) + position - params[p, SEEN_POSITION]
+    params[p, SEEN_POSITION] = position
+    params[p, SEEN_AT] = w.clock[NOW]
+    return math.tanh(params[p, SKEW] * params[p, FAST] / params[p, MAX_INVENTORY])
+
+
+@inline
+def withdrawal(w, p):
+    """Share of its depth that a maker shows at the present volatility."""
+    params, sigma2 = w.params, w.stats[w.programs[p, P_BOOK], S_SIGMA2]
+    if params[p, SEEN_SIGMA2] != sigma2:
+        h = (params[p, SIGMA_REF] / max(math.sqrt(sigma2), 1e-9)) ** params[p, BETA]
+        params[p, SHOWN] = min(max(h, params[p, H_LOW]), params[p, H_HIGH])
+        params[p, SEEN_SIGMA2] = sigma2
+    return params[p, SHOWN]
+
+
+@inline
+def measure(b, w, p, side):
+    """Set the contracts for the best price of a side: the most of its own, and all that should be displayed."""
+    shown = withdrawal(w, p)
+    w.params[p, OWN_NOW] = shown * w.params[p, TARGET] * (1.0 - inventory(b, w, p) * (1 - 2 * side))
+    w.params[p, ALL_NOW] = shown * w.params[p, DISPLAYED]
+
+
+@inline
+def ladder(b, w, p):
+    """Begin a look at one side of the ladder."""
+    programs = w.programs
+    side = hashed(programs[p, P_KEY], programs[p, P_INDEX], 2) & 1
+    next_candidate(w, p)
+    measure(b, w, p, side)
+    programs[p, P_SIDE] = side
+    programs[p, P_BASE] = best(b, programs[p, P_BOOK], side)
+    programs[p, P_PLACE] = 0
+    w.clock[QUOTING] = p
+
+
+@inline
+def quote(b, w, p):
+    """Go on with a look to the next price that wants a message; whether there is one."""
+    side, base = w.programs[p, P_SIDE], w.programs[p, P_BASE]
+    for place in range(w.programs[p, P_PLACE], SLOTS):
+        if requote(b, w, p, side, base + (place if side == 1 else -place), place, w.params[p, REFILL]):
+            # After a cancel there may be something to post at the same price.
+            w.programs[p, P_PLACE] = place + (w.pending[0, X_OP] != OP_CANCEL)
+            return True
+    w.clock[QUOTING] = 0
+    return False
+
+
+@inline
+def is_open(b, book):
+    """Whether there is room for an order between the best quotes."""
+    return b.books[book, BID] != 0 and b.books[book, ASK] - b.books[book, BID] > 1
+
+
+@inline
+def look(b, w, p):
+    """One look of a market maker at an open spread: it may narrow it, rather on the side that brings inventory back."""
+    key, index = w.programs[p, P_KEY], w.programs[p, P_LOOK]
+    side = hashed(key, index, 1) & 1
+    tilt = inventory(b, w, p) * w.params[p, TILT] * (1 - 2 * side)
+    if uniform(key, index, 2) < 0.5 * (1.0 + tilt):
+        return False
+    # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
+    book = w.programs[p, P_BOOK]
+    step = 1 + int(uniform(key, index, 3) * ((b.books[book, ASK] - b.books[book, BID] - 1) >> 1))
+    price = best(b, book, side) + (-step if side == 1 else step)
+    measure(b, w, p, side)
+    return requote(b, w, p, side, price, 0, 1.0)
+
+
+@inline
+def next_look(w, p):
+    """Find a maker's next look at the spread.
+
+    Looks are a Poisson stream whose draws are keyed by cells of time, one look expected in each. So no look at a spread
+    that is closed costs anything, and yet worlds whose spreads differ share all looks. A look's index is negative: it
+    shares no draw with a candidate.
+    """
+    programs, now = w.programs, w.clock[NOW]
+    width = int(SECOND / w.params[p, LOOKS])
+    cell = now // width
+    programs[p, P_LOOK_AT] = LAST_NS
+    while programs[p, P_LOOK_AT] == LAST_NS:
+        index, n, term = -cell * CELL_DRAWS, 0, POISSON_0
+        u, share = uniform(programs[p, P_KEY], index, 0), term
+        while u >= share and n < CELL_DRAWS - 1:
+            n += 1
+            term /= n
+            share += term
+            time = cell * width + int(uniform(programs[p, P_KEY], index - n, 0) * width)
+            if now < time < programs[p, P_LOOK_AT]:
+                programs[p, P_LOOK_AT], programs[p, P_LOOK] = time, index - n
+        cell += 1
+
+
+@kernel
+def call_makers(w, book):
+    """Let the first maker of a book to look at its open spread ring."""
+    p, first = w.alarms[book, LADDERS], 0
+    while p != 0:
+        if w.params[p, LOOKS] > 0.0:
+            if w.programs[p, P_LOOK_AT] <= w.clock[NOW]:
+                next_look(w, p)
+            if first == 0 or w.programs[p, P_LOOK_AT] < w.programs[first, P_LOOK_AT]:
+                first = p
+        p = w.programs[p, P_NEXT]
+    if first != 0:
+        schedule(w, w.programs[first, P_LOOK_AT], ON_LOOK, first, w.programs[first, P_ID])
+        w.alarms[book, LOOKING] = 1
+
+
+@inline
+def wanted(b, w, p, side, price, place, held):
+    """Contracts a maker wants to show at a price, `place` ticks behind the best, where it shows `held`.
+
+    All makers round at the same points, which differ from price to price.
+    """
+    if place >= w.params[p, DEPTH] or price <= 0:
+        return 0
+    growth = 1.0 + w.params[p, SHAPE] * min(float(place), w.params[p, SHAPE_MAX])
+    others = volume_at(b, w.programs[p, P_BOOK], side, price) - held
+    size = min(w.params[p, OWN_NOW] * growth, w.params[p, ALL_NOW] * growth - others)
+    return rounded(max(size, 0.0), uniform(side, price, 0))
+
+
+@inline
+def requote(b, w, p, side, price, place, refill):
+    """Bring the maker's order at a price towards the size wanted; an order left at another price of the slot goes."""
+    slot = w.programs[p, P_SLOTS]
+    row, order = w.slots[slot, side, price & (SLOTS - 1), 0], w.slots[slot, side, price & (SLOTS - 1), 1]
+    book = w.programs[p, P_BOOK]
+    cause = max(b.owners[w.programs[p, P_OWNER], book, HIT], b.books[book, MOVED])
+    live = is_live(b, row, order)
+    if live and key_of(b.orders[row, LANE], b.orders[row, KEY]) != price:
+        return write(b, w, p, OP_CANCEL, side, price, 0, row, cause)
+    held = b.orders[row, QTY] if live else 0
+    target = wanted(b, w, p, side, price, place, held)
+    if target == held:
+        return False
+    if target == 0:
+        return write(b, w, p, OP_CANCEL, side, price, 0, row, cause)
+    if target > held:
+        target = held + math.ceil(refill * (target - held))
+    return write(b, w, p, OP_MODIFY if live else OP_POST, side, price, target, row, cause)
