@@ -23,10 +23,10 @@ class MacroTrader(Trader):
         """Signal, clips and peers."""
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
-        attention: float = number(0.5, 0, 10, "1", "chance of trading at a look at the reference volatility")
+        attention: float = number(0.25, 0, 10, "1", "chance of trading at a look at the reference volatility")
         reference_vol_points: float = number(1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day")
-        attention_power: float = number(1.0, 0, 4, "1", "growth of attention with volatility")
-        clip_contracts: float = number(85.0, 1, 10_000, "contracts", "median clip")
+        attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility")
+        clip_contracts: float = number(130.0, 1, 10_000, "contracts", "median clip")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm")
         work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked")
         pov: float = number(0.8, 0, 1, "share of volume", "largest participation of all of them together")
@@ -41,7 +41,7 @@ class MacroTrader(Trader):
         herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side")
         peers: int = number(6, 2, 1000, "traders", "neighbours in the network")
         rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere")
-        choice: float = number(1.15, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
+        choice: float = number(1.6, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

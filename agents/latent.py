@@ -24,7 +24,7 @@ class LatentTrader(Trader):
         )
         life_seconds: float = number(1000.0, 1, 1e6, "s", "mean life")
         reach_points: float = number(100.0, 1, 2000, "points", "how far behind the opposite best orders come")
-        size: float = number(5.0, 1, 1000, "contracts", "mean order")
+        size: float = number(10.0, 1, 1000, "contracts", "mean order")
         hollow_points: float = number(4.0, 0.1, 1000, "points", "scale of the hollow of a book about to open")
 
     def prepare(self, view: View) -> Iterable[Action]:

@@ -21,16 +21,16 @@ class MarketMaker(Trader):
     class Params(Trader.Params):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
 
-        depth_share: float = number(1.0, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's")
-        most_share: float = number(0.5, 0, 1, "1", "of these, the most of one maker")
+        depth_share: float = number(1.38, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's")
+        most_share: float = number(1.0, 0, 1, "1", "of these, the most of one maker")
         inventory_share: float = number(27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same")
         memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory")
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")
         shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here")
         levels: int = number(10, 1, 15, "ticks", "length of the ladder")
         looks: float = number(2.0, 0, 1000, "1/s", "looks of a maker at one side of its ladder")
-        refill: float = number(0.25, 0, 1, "share", "of what is missing that comes back at a look")
-        fills: float = number(30.0, 0, 1000, "1/s", "looks at an open spread of a maker")
+        refill: float = number(0.0125, 0, 1, "share", "of what is missing that comes back at a look")
+        fills: float = number(12.0, 0, 1000, "1/s", "looks at an open spread of a maker")
         skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
         tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")
         withdrawal: float = number(0.4, 0, 4, "1", "exponent of depth against volatility")
@@ -41,7 +41,7 @@ class MarketMaker(Trader):
             "points/sqrt(min)",
             "volatility at which depth is full, in a book of $5M; in others inverse to depth",
         )
-        bounds: tuple[float, float] = (0.2, 1.5)
+        bounds: tuple[float, float] = (0.2, 1.0)
         """Least and largest factor of the withdrawal."""
 
     def prepare(self, view: View) -> Iterable[Action]:

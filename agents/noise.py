@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number
 from sim.view import View
 
+REFERENCE_DEPTH_MUSD = 5.0
+
 
 class NoiseTrader(Trader):
     """Sends its share of the noise."""
@@ -29,7 +31,9 @@ class NoiseTrader(Trader):
         """Range of a metaorder's share of the flow."""
         feedback: float = number(0.35, 0, 0.99, "1", "share of activity that past volatility excites")
         activity_cap: float = number(2.5, 1, 100, "1", "largest activity")
-        reference_vol_points: float = number(4.0, 0.01, 100, "points/sqrt(min)", "volatility of activity one")
+        reference_vol_points: float = number(
+            4.0, 0.01, 100, "points/sqrt(min)", "volatility of activity one in a book of $5M; in others inverse to depth"
+        )
         u_base: float = number(0.88, 0, 10, "1", "pace at midday")
         u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close")
 
@@ -37,8 +41,9 @@ class NoiseTrader(Trader):
         """Start the streams with the session."""
         p = self.p
         share = p.contracts_per_second / self.crowd_size
+        usual_vol = p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd
         return [
-            Activity(p.feedback, p.activity_cap, p.reference_vol_points, p.u_base, p.u_rise),
+            Activity(p.feedback, p.activity_cap, usual_vol, p.u_base, p.u_rise),
             NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective),
             Metaorders(
                 share * p.metaorder_share,

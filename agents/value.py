@@ -21,8 +21,11 @@ class ValueTrader(Trader):
 
         nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest")
-        slope_contracts: float = number(5000.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
-        limit_contracts: float = number(40_000.0, 0, 1e6, "contracts", "largest position of all together")
+        slope_contracts: float = number(
+            1500.0, 0, 1e5, "contracts/point/$M", "position of all per point beyond threshold and $M of depth"
+        )
+        patience_minutes: float = number(10.0, 0.1, 390, "min", "time over which a position is built")
+        limit_contracts: float = number(100_000.0, 0, 1e6, "contracts", "largest position of all together")
         pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together")
         caution: float = number(8.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)")
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
@@ -45,14 +48,16 @@ class ValueTrader(Trader):
         low, high = view.value * (1 - threshold), view.value * (1 + threshold)
         beyond = max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
         limit = self.p.limit_contracts / self.crowd_size
-        return round(max(-limit, min(self.p.slope_contracts / self.crowd_size * beyond, limit)))
+        slope = self.p.slope_contracts * view.depth_musd / self.crowd_size
+        return round(max(-limit, min(slope * beyond, limit)))
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Work towards the position wanted."""
         trade = self.target(view) - view.position
         if trade == view.working:
             return []
-        return [Work(trade, pov=self.p.pov / self.crowd_size)]
+        until = view.later(60 * self.p.patience_minutes)
+        return [Work(trade, until_ns=until, pov=self.p.pov / self.crowd_size)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look again in about a minute, and at news."""

@@ -219,5 +219,8 @@ def requote(b, w, p, side, price, place, refill):
     if target == 0:
         return write(b, w, p, OP_CANCEL, side, price, 0, row, cause)
     if target > held:
-        target = held + math.ceil(refill * (target - held))
+        look = hashed(w.programs[p, P_KEY], w.programs[p, P_INDEX], 3)
+        target = held + rounded(refill * (target - held), uniform(look, place, 0))
+        if target == held:
+            return False
     return write(b, w, p, OP_MODIFY if live else OP_POST, side, price, target, row, cause)
