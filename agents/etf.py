@@ -28,6 +28,7 @@ class MacroTrader(Trader):
         attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility")
         clip_contracts: float = number(130.0, 1, 10_000, "contracts", "median clip")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm")
+        limit_contracts: float = number(120_000.0, 0, 1e7, "contracts", "largest position of all together, either way")
         work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked")
         pov: float = number(0.8, 0, 1, "share of volume", "largest participation of all of them together")
         news: float = number(0.4, 0, 10, "1/%", "weight of news")
@@ -41,7 +42,7 @@ class MacroTrader(Trader):
         herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side")
         peers: int = number(6, 2, 1000, "traders", "neighbours in the network")
         rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere")
-        choice: float = number(1.6, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
+        choice: float = number(2.2, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]
@@ -77,6 +78,8 @@ class MacroTrader(Trader):
             return []
         self.side = 1 if self.draw.uniform() < 1 / (1 + math.exp(-p.choice * self.signal(view))) else -1
         clip = max(1, round(p.clip_contracts * math.exp(p.clip_log_sd * self.draw.normal())))
+        room = round(p.limit_contracts / self.crowd_size) - self.side * (view.position + view.working)
+        clip = min(clip, max(room, 0))
         return [Work(view.working + self.side * clip, until_ns=view.later(p.work_seconds), pov=p.pov / self.crowd_size)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:

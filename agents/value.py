@@ -27,7 +27,7 @@ class ValueTrader(Trader):
         patience_minutes: float = number(10.0, 0.1, 390, "min", "time over which a position is built")
         limit_contracts: float = number(100_000.0, 0, 1e6, "contracts", "largest position of all together")
         pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together")
-        caution: float = number(8.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)")
+        caution_pct: float = number(3.0, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion")
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
         auction_contracts: float = number(2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side")
 
@@ -44,7 +44,7 @@ class ValueTrader(Trader):
 
     def target(self, view: View) -> int:
         """The position wanted at the present distance from value."""
-        threshold = self.threshold * (1 + self.p.caution * max(-view.sentiment, 0.0))
+        threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
         low, high = view.value * (1 - threshold), view.value * (1 + threshold)
         beyond = max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
         limit = self.p.limit_contracts / self.crowd_size
