@@ -7,6 +7,7 @@ actions. Mesa's own scheduler sees one event a bar.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -150,7 +151,7 @@ class MarketModel(mesa.Model):
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
         self._woken, self._again = (-1, -1), 0
-        self._mids: list[float] = []
+        self._mids: list[tuple[int, float]] = []
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
 
@@ -203,6 +204,7 @@ class MarketModel(mesa.Model):
         self.market.start_session(start, *self.hours, round(2 * self.prior_close / TICK_POINTS))
         self.floor.clear()
         self.session_open = self.prior_close
+        self._mids = [(start, self.prior_close)]
         self._set_rules()
         for trader in in_turn(self.traders, start):
             self._quotes_seen[trader.owner] = self.market.count(QUOTES)
@@ -211,7 +213,7 @@ class MarketModel(mesa.Model):
             self._carry_out(trader, Ring("auction"), trader.prepare(View(self, trader)))
         self.market.open_auction()
         self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
-        self._mids = [self.session_open]
+        self._mids = [(start, self.session_open)]
         self._observe()
         self.market.start_pulse()
         for trader in in_turn(self.traders, start):
@@ -277,10 +279,10 @@ class MarketModel(mesa.Model):
     def _close_bar(self) -> None:
         """End of a bar: freeze if it is time, the surface and the VIX move, records are taken."""
         now = self.market.now
-        self._mids.append(self.market.mid2() * TICK_POINTS / 2)
+        self._mids.append((now, self.market.mid2() * TICK_POINTS / 2))
         self._observe()
         if self.freeze_at_ns is not None and self.frozen is None and now >= self.freeze_at_ns:
-            self.frozen = self._mids[-1], self.vix
+            self.frozen = self._mids[-1][1], self.vix
         for trader in self.clock.moved(self.seen_vix, now):
             self._wake(trader, Ring("vol", self.vix))
         self.recorder.bar(self)
@@ -364,9 +366,9 @@ class MarketModel(mesa.Model):
         return self.frozen[1] if self.frozen else self.vix
 
     def mid_ago(self, minutes: int) -> float:
-        """Mid at the end of the bar so many minutes ago, at the open if that is later."""
-        bars = max(round(minutes * MINUTE / self.bar_ns), 1)
-        return self._mids[max(len(self._mids) - bars, 0)]
+        """Mid at the last end of a bar that is at least so many minutes ago; the session's open where there is none."""
+        until = self.market.now - minutes * MINUTE
+        return self._mids[max(bisect_right(self._mids, until, key=lambda entry: entry[0]) - 1, 0)][1]
 
     def quotes(self, at: int | None = None) -> Quotes:
         """The options surface now, or at a time."""

@@ -88,7 +88,7 @@ class View:
         return self._model.session_open
 
     def mid_ago(self, minutes: int) -> float:
-        """Mid so many minutes ago, at the session's open if that is later."""
+        """Mid at the last end of a bar at least so many minutes ago; the session's open where there is none."""
         seen = self._model.frozen
         return seen[0] if seen else self._model.mid_ago(minutes)
 

@@ -5,7 +5,6 @@ Beside the probes there is only a wall: a bid of 100 at 6599.75 and an offer of 
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
@@ -324,4 +323,25 @@ def test_view_knows_volume_and_volatility() -> None:
     last = trades[trades[:, T_TIME] > view.now - MINUTE, T_SIZE].sum() / 60
     assert 0.5 < view.volume_rate / last < 2
     assert 0.1 < view.realised_vol < 50
-    assert np.isclose(view.mid_ago(1), model.frames()["bars"]["mid"].iloc[-1])
+
+
+def test_mid_ago_is_that_of_the_last_bar_that_ended_so_long_ago() -> None:
+    """Just after a bar's end the mid of a minute ago is that of the end before; a second earlier it is older."""
+    model = MarketModel(QUIET, rng=2)
+    noted: dict[int, list[float]] = {}
+    maker = model.traders[0]
+    times = [OPEN + MINUTE * bar + wait for bar in (1, 2) for wait in (-SECOND, 0, SECOND)]
+    maker.decide = lambda view, ring: noted.update({view.now: [view.mid_ago(m) for m in (1, 2, 15)]}) or ()
+    maker.alarms = lambda view: [At(time) for time in times if time > view.now]
+    run(model)
+    opened, (first, second, third) = model.session_open, model.frames()["bars"]["mid"]
+    assert len({opened, first, second, third}) == 4
+    assert [noted[time] for time in times] == [
+        [opened] * 3,
+        [opened] * 3,
+        [opened] * 3,
+        [opened] * 3,
+        [first, opened, opened],
+        [first, opened, opened],
+    ]
+    assert [View(model, maker).mid_ago(m) for m in (0, 1, 2, 3)] == [third, second, first, opened]
