@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable
+from copy import deepcopy
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -32,7 +34,7 @@ from sim.scenario import NewsItem, Scenario, load
 from sim.surface import Quotes, Surface
 from sim.trader import Ring, Trader
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, ticks
-from sim.view import View
+from sim.view import Frozen, View
 from sim.vix import vix, vix1d
 
 DIGESTION_NS = 10 * MINUTE
@@ -63,7 +65,9 @@ class MarketModel(mesa.Model):
     without
         Groups of agents to leave out.
     freeze_at_ns
-        From this time on every trader sees the mid and the VIX as they were then (for the anti-script test).
+        From this time on every trader sees prices and volatility as they were just then (for the anti-script test):
+        quotes, mids past and present, realised volatility, VIX, the options' surface. Time, news, bitcoin, volume and
+        what is the trader's own stay live.
     log_events
         Keep every order message, for a LOBSTER pair.
     **overrides
@@ -98,7 +102,7 @@ class MarketModel(mesa.Model):
             config = load(config.to_toml() if isinstance(config, Scenario) else config, overrides, without)
         self.config = config
         self.freeze_at_ns = freeze_at_ns
-        self.frozen: tuple[float, float] | None = None
+        self.frozen: Frozen | None = None
         self._build(config, log_events)
 
     @property
@@ -164,7 +168,7 @@ class MarketModel(mesa.Model):
         self.desk.divide({t.owner: w / sum(weights) for t, w in zip(self.dealers, weights, strict=True)})
         start = self.hours[0]
         for trader in self.dealers:
-            delta = self.option_greeks(trader.owner, self.prior_close, at=start)[0]
+            delta = self.option_greeks(trader.owner, self.prior_close, self.surface.at(start))[0]
             self.market.transfer(0, trader.owner, -round(delta), ticks(self.prior_close))
 
     def _regular_close(self, start: int) -> int:
@@ -205,6 +209,7 @@ class MarketModel(mesa.Model):
         self.floor.clear()
         self.session_open = self.prior_close
         self._mids = [(start, self.prior_close)]
+        self._freeze(start - 1)
         self._set_rules()
         for trader in in_turn(self.traders, start):
             self._quotes_seen[trader.owner] = self.market.count(QUOTES)
@@ -215,6 +220,7 @@ class MarketModel(mesa.Model):
         self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
         self._mids = [(start, self.session_open)]
         self._observe()
+        self._freeze(start)
         self.market.start_pulse()
         for trader in in_turn(self.traders, start):
             self._wake(trader, Ring("open"))
@@ -239,10 +245,11 @@ class MarketModel(mesa.Model):
             if self.market.take_ring() or code == FILL:
                 self._wake_filled()
             now = self.market.now
+            self._freeze(now)
             if self._reopens and now >= self._reopens:
                 self._reopen()
             self._publish(now, wake=True)
-            mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen[0] / TICK_POINTS)
+            mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
             for trader, ring in self.clock.due(now, mid2):
                 self._wake(trader, ring)
             if now >= end and self.clock.next_time() > end:
@@ -258,6 +265,8 @@ class MarketModel(mesa.Model):
         if self.market.rings() or not below < self.market.mid2() < above:
             return now
         until = min(end, self.clock.next_time(), end if news is None else news)
+        if self.freeze_at_ns is not None and not self.frozen:
+            until = min(until, self.freeze_at_ns)
         return max(now, min(until, self._reopens) if self._reopens else until)
 
     def _may_halt(self) -> bool:
@@ -277,15 +286,21 @@ class MarketModel(mesa.Model):
             self._option_cache = (-1, None)
 
     def _close_bar(self) -> None:
-        """End of a bar: freeze if it is time, the surface and the VIX move, records are taken."""
+        """End of a bar: the surface and the VIX move, records are taken."""
         now = self.market.now
         self._mids.append((now, self.market.mid2() * TICK_POINTS / 2))
         self._observe()
-        if self.freeze_at_ns is not None and self.frozen is None and now >= self.freeze_at_ns:
-            self.frozen = self._mids[-1][1], self.vix
         for trader in self.clock.moved(self.seen_vix, now):
-            self._wake(trader, Ring("vol", self.vix))
+            self._wake(trader, Ring("vol", self.seen_vix))
         self.recorder.bar(self)
+
+    def _freeze(self, now: int) -> None:
+        """Let all views show prices and volatility as they are, if it is time."""
+        if self.freeze_at_ns is None or self.frozen or now < self.freeze_at_ns:
+            return
+        anyone = View(self, self.traders[0])
+        prices = {field.name: getattr(anyone, field.name) for field in fields(Frozen) if field.name != "surface"}
+        self.frozen = Frozen(**prices, surface=deepcopy(self.surface))
 
     def _observe(self) -> None:
         """Let the surface see spot and realised volatility, then recompute VIX and VIX1D."""
@@ -363,31 +378,35 @@ class MarketModel(mesa.Model):
     @property
     def seen_vix(self) -> float:
         """The VIX that traders see."""
-        return self.frozen[1] if self.frozen else self.vix
+        return self.frozen.vix if self.frozen else self.vix
 
     def mid_ago(self, minutes: int) -> float:
         """Mid at the last end of a bar that is at least so many minutes ago; the session's open where there is none."""
         until = self.market.now - minutes * MINUTE
         return self._mids[max(bisect_right(self._mids, until, key=lambda entry: entry[0]) - 1, 0)][1]
 
-    def quotes(self, at: int | None = None) -> Quotes:
-        """The options surface now, or at a time."""
-        now = self.market.now if at is None else at
+    def quotes(self) -> Quotes:
+        """The options surface now."""
+        now = self.market.now
         if self._option_cache[0] != now or self._option_cache[1] is None:
             self._option_cache = now, self.surface.at(now)
         cached = self._option_cache[1]
         assert cached is not None
         return cached
 
-    def option_greeks(self, owner: int, spot: float, at: int | None = None) -> tuple[float, float, float, float]:
+    def seen_quotes(self) -> Quotes:
+        """The options surface that traders see."""
+        return self.frozen.surface.at(self.market.now) if self.frozen else self.quotes()
+
+    def option_greeks(self, owner: int, spot: float, quotes: Quotes) -> tuple[float, float, float, float]:
         """Delta, gamma, vanna and charm of an owner's options, in futures."""
         if not len(self.desk.book):
             return 0.0, 0.0, 0.0, 0.0
-        return self.desk.greeks(owner, self.quotes(at), self.desk.rows(self.surface), spot)
+        return self.desk.greeks(owner, quotes, self.desk.rows(self.surface), spot)
 
-    def own_options(self, owner: int, spot: float) -> list[tuple[Contract, int, float]]:
+    def own_options(self, owner: int, spot: float, quotes: Quotes) -> list[tuple[Contract, int, float]]:
         """An owner's options: contract, contracts, delta of one contract."""
-        return self.desk.options_of(owner, self.quotes(), self.desk.rows(self.surface), spot)
+        return self.desk.options_of(owner, quotes, self.desk.rows(self.surface), spot)
 
     def trade_options(self, trader: Trader, contract: Contract, contracts: int) -> None:
         """Trade options at the dealers' best quote, and let that dealer know."""

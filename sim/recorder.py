@@ -106,8 +106,9 @@ class Recorder:
         rows = np.zeros((len(self._traders), 5))
         rows[:, 0] = ledger[:, POSITION]
         rows[:, 1] = ledger[:, CASH] * TICK_CENTS + model.desk.cash_cents[1:]
+        spot = model.market.mid2() * TICK_POINTS / 2
         for owner in model.desk.owners():
-            rows[owner - 1, 2:] = model.option_greeks(owner, model.market.mid2() * TICK_POINTS / 2)[:3]
+            rows[owner - 1, 2:] = model.option_greeks(owner, spot, model.quotes())[:3]
         return rows
 
     def frames(self, market: Market) -> dict[str, pd.DataFrame]:

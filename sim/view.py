@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,11 +13,28 @@ from sim.kernel.ladder import key_of
 from sim.kernel.state import ASKS, BIDS, ID, KEY, LANE, QTY
 from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
 from sim.options import Contract
+from sim.surface import Surface
 from sim.trader import Order, Trader
 from sim.units import DAY, SECOND, TICK_POINTS, points
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What all views show of prices and volatility from one moment on, in the units of `View`."""
+
+    mid: float
+    bid: float
+    ask: float
+    sizes: tuple[int, int]
+    prior_close: float
+    session_open: float
+    realised_vol: float
+    vix: float
+    prior_vix: float
+    surface: Surface
 
 
 class View:
@@ -60,42 +78,48 @@ class View:
     def mid(self) -> float:
         """Middle of the best quotes."""
         seen = self._model.frozen
-        return seen[0] if seen else self._model.market.mid2() * TICK_POINTS / 2
+        return seen.mid if seen else self._model.market.mid2() * TICK_POINTS / 2
 
     @property
     def bid(self) -> float:
         """Best bid; 0 if there is none."""
-        return points(self._model.market.best(BIDS)[0])
+        seen = self._model.frozen
+        return seen.bid if seen else points(self._model.market.best(BIDS)[0])
 
     @property
     def ask(self) -> float:
         """Best ask; 0 if there is none."""
-        return points(self._model.market.best(ASKS)[0])
+        seen = self._model.frozen
+        return seen.ask if seen else points(self._model.market.best(ASKS)[0])
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Contracts at the best bid and ask."""
-        return self._model.market.best(BIDS)[1], self._model.market.best(ASKS)[1]
+        seen = self._model.frozen
+        return seen.sizes if seen else (self._model.market.best(BIDS)[1], self._model.market.best(ASKS)[1])
 
     @property
     def prior_close(self) -> float:
         """Last mid of the session before."""
-        return self._model.prior_close
+        seen = self._model.frozen
+        return seen.prior_close if seen else self._model.prior_close
 
     @property
     def session_open(self) -> float:
         """Price of the opening auction, the prior close before it."""
-        return self._model.session_open
+        seen = self._model.frozen
+        return seen.session_open if seen else self._model.session_open
 
     def mid_ago(self, minutes: int) -> float:
         """Mid at the last end of a bar at least so many minutes ago; the session's open where there is none."""
         seen = self._model.frozen
-        return seen[0] if seen else self._model.mid_ago(minutes)
+        return seen.mid if seen else self._model.mid_ago(minutes)
 
     @property
     def realised_vol(self) -> float:
         """Volatility over the last minutes, in points a square-root minute (EWMA of five minutes)."""
-        return math.sqrt(self._model.market.w.stats[0, S_EWMA_B]) * TICK_POINTS
+        seen = self._model.frozen
+        return seen.realised_vol if seen else math.sqrt(self._model.market.w.stats[0, S_EWMA_B]) * TICK_POINTS
 
     @property
     def volume_rate(self) -> float:
@@ -136,12 +160,14 @@ class View:
     @property
     def vix(self) -> float:
         """The model's VIX, as of the last minute."""
-        return self._model.seen_vix
+        seen = self._model.frozen
+        return seen.vix if seen else self._model.vix
 
     @property
     def prior_vix(self) -> float:
         """The VIX at the end of the session before."""
-        return self._model.prior_vix
+        seen = self._model.frozen
+        return seen.prior_vix if seen else self._model.prior_vix
 
     def is_quoted(self, expiry: dt.date) -> bool:
         """Whether options of an expiry date are quoted."""
@@ -149,11 +175,11 @@ class View:
 
     def option_greeks(self) -> tuple[float, float, float, float]:
         """Own options' delta, gamma (per point), vanna (per volatility point), charm (per year), in futures."""
-        return self._model.option_greeks(self._trader.owner, self.mid)
+        return self._model.option_greeks(self._trader.owner, self.mid, self._model.seen_quotes())
 
     def options(self) -> list[tuple[Contract, int, float]]:
         """Own options: contract, contracts, delta of one."""
-        return self._model.own_options(self._trader.owner, self.mid)
+        return self._model.own_options(self._trader.owner, self.mid, self._model.seen_quotes())
 
     # Oneself
 
