@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import fields
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,11 @@ class MarketModel(mesa.Model):
     def scenario_digest(self) -> str:
         """SHA-256 of the scenario."""
         return self.config.digest
+
+    @property
+    def today(self) -> date:
+        """The day."""
+        return self.config.session.first_day + timedelta(days=self.market.now // DAY)
 
     # Building
 
@@ -286,12 +291,14 @@ class MarketModel(mesa.Model):
             self._option_cache = (-1, None)
 
     def _close_bar(self) -> None:
-        """End of a bar: the surface and the VIX move, records are taken."""
+        """End of a bar: the surface and the VIX move, at the close options are settled, records are taken."""
         now = self.market.now
         self._mids.append((now, self.market.mid2() * TICK_POINTS / 2))
         self._observe()
         for trader in self.clock.moved(self.seen_vix, now):
             self._wake(trader, Ring("vol", self.seen_vix))
+        if now == self.hours[1]:
+            self.desk.settle(self.today, self.market.mid2() * TICK_POINTS / 2)
         self.recorder.bar(self)
 
     def _freeze(self, now: int) -> None:

@@ -15,7 +15,7 @@ from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
 from sim.options import Contract
 from sim.surface import Surface
 from sim.trader import Order, Trader
-from sim.units import DAY, SECOND, TICK_POINTS, points
+from sim.units import SECOND, TICK_POINTS, points
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
@@ -66,7 +66,7 @@ class View:
     @property
     def date(self) -> dt.date:
         """The day."""
-        return self._model.config.session.first_day + dt.timedelta(days=self.now // DAY)
+        return self._model.today
 
     def later(self, seconds: float) -> int:
         """The time so many seconds from now."""

@@ -441,6 +441,50 @@ def test_dealer_does_not_trade_options_with_itself() -> None:
     assert np.abs(model.desk.holdings).sum() in (0, 20, 40)
 
 
+def test_options_are_settled_at_the_close_of_their_last_day() -> None:
+    """In cash, at their worth against the last mid; what lives on stays. Before that close nothing is settled."""
+    days = {"session.days": ["2025-11-19", "2025-11-20", "2025-11-21"], "session.close": "09:33"}
+    model = MarketModel(CROWD.replace("6650.0, ", "6850.0, "), **days, **{"session.end": "09:31"})
+    run(model, 3)
+    assert model.prior_close != 6700.0
+    held = model.desk.holdings.copy()
+    run(model, 2)
+    cash, now = model.desk.cash_cents.copy(), model.desk.holdings.copy()
+    for trader in model.crowds["hedgers"]:
+        trader.decide = lambda view, ring: ()
+    run(model, 1)
+    assert held[:, 0].any()
+    book, spot = model.desk.book, model.prior_close
+    expired = book.expiry == np.datetime64("2025-11-20")
+    assert expired.sum() >= 2
+    assert not model.desk.holdings[:, expired].any()
+    assert model.desk.holdings[:, ~expired].tolist() == now[:, ~expired].tolist()
+    cents = [
+        sum(
+            size * round(10_000 * max(spot - strike if is_call else strike - spot, 0.0))
+            for size, strike, is_call in zip(row, book.strike[expired], book.is_call[expired], strict=True)
+        )
+        for row in now[:, expired].tolist()
+    ]
+    assert any(cents)
+    assert (model.desk.cash_cents - cash).tolist() == cents
+    last = model.frames()["agents"].groupby("agent").last()
+    assert (last["cash_cents"] == cash[1:] + cents[1:] + model.market.b.owners[1:, 0, CASH] * 1250).all()
+    run(model, 1)
+    model.desk.check()
+    assert model.desk.holdings[:, book.expiry == np.datetime64("2025-11-21")].any(), "no close, no settlement"
+
+
+def test_expired_options_are_not_traded() -> None:
+    model = MarketModel(OPTIONS, **{"session.days": ["2025-11-20", "2025-11-21"], "session.end": "09:31"})
+    one = model.traders[1]
+    contract = Contract(model.config.session.first_day, 6550.0, False)
+    one.plan = lambda view, ring: [TradeOptions(contract, 5)] if ring.kind == "open" and view.now > DAY else []
+    run(model)
+    assert not model.desk.holdings.any()
+    assert not model.desk.cash_cents.any()
+
+
 def test_vol_alarm_rings_when_the_vix_has_moved() -> None:
     text = CROWD + '\n[agents.mine]\nclass = "probes:Probe"\n'
     model = MarketModel(text)
