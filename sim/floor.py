@@ -29,6 +29,7 @@ from sim.trader import (
     Market,
     Metaorders,
     Modify,
+    NewOrder,
     NoiseOrders,
     PostOnly,
     Quote,
@@ -46,6 +47,16 @@ if TYPE_CHECKING:
     from sim.model import MarketModel
 
 type Handle = tuple[int, int]
+
+OPERATIONS = {
+    Market: OP_MARKET,
+    Limit: OP_LIMIT,
+    Ioc: OP_IOC,
+    Fok: OP_FOK,
+    PostOnly: OP_POST,
+    Stop: OP_STOP,
+    StopLimit: OP_STOPLIMIT,
+}
 
 
 @dataclass
@@ -89,7 +100,7 @@ class Floor:
     def ordered(self, action: Action, trader: Trader) -> int:
         """Futures contracts that an action orders on top of what is being worked, signed; 0 for standing liquidity."""
         match action:
-            case Market() | Limit() | Ioc() | Fok() | PostOnly() | Stop() | StopLimit() | Touch():
+            case NewOrder() | Touch():
                 return action.contracts
             case Work():
                 return action.contracts - self.working(trader)
@@ -102,51 +113,23 @@ class Floor:
 
     # Orders
 
-    def _send(
-        self, trader: Trader, decision: int, op: int, contracts: int, price: float = 0.0, stop: float = 0.0
-    ) -> None:
-        if contracts == 0:
+    @carry_out.register
+    def _(self, action: NewOrder, trader: Trader, decision: int) -> None:
+        if action.contracts == 0:
             return
+        price, stop = map(ticks, action.prices())
         _, row, order = self._model.market.send(
             trader.owner,
-            op,
-            side=int(contracts < 0),
-            price=ticks(price),
-            size=abs(contracts),
-            stop=ticks(stop),
+            OPERATIONS[type(action)],
+            side=int(action.contracts < 0),
+            price=price,
+            size=abs(action.contracts),
+            stop=stop,
             decision=decision,
             latency_ns=trader.latency_ns,
         )
         if row:
             self.desk(trader).orders.append((row, order))
-
-    @carry_out.register
-    def _(self, action: Market, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_MARKET, action.contracts)
-
-    @carry_out.register
-    def _(self, action: Limit, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_LIMIT, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: Ioc, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_IOC, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: Fok, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_FOK, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: PostOnly, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_POST, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: Stop, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_STOP, action.contracts, stop=action.points)
-
-    @carry_out.register
-    def _(self, action: StopLimit, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_STOPLIMIT, action.contracts, action.points, action.stop_points)
 
     @carry_out.register
     def _(self, action: Cancel, trader: Trader, decision: int) -> None:

@@ -83,59 +83,60 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class NewOrder:
+    """What all new orders have."""
+
+    contracts: int
+
+    def prices(self) -> tuple[float, float]:
+        """Limit and stop price, points; 0 for none."""
+        return 0.0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced(NewOrder):
+    points: float
+
+    def prices(self) -> tuple[float, float]:
+        return self.points, 0.0
+
+
+class Market(NewOrder):
     """Trade at once at whatever price."""
 
-    contracts: int
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(_Priced):
     """Trade at a price or better; the rest stays in the book."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class Ioc:
+class Ioc(_Priced):
     """Trade at a price or better now; the rest is cancelled."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class Fok:
+class Fok(_Priced):
     """Trade all at a price or better now, or nothing."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class PostOnly:
+class PostOnly(_Priced):
     """Rest at a price; refused where it would trade."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(_Priced):
     """A market order that waits until the last trade has reached a price."""
 
-    contracts: int
-    points: float
+    def prices(self) -> tuple[float, float]:
+        return 0.0, self.points
 
 
 @dataclass(frozen=True, slots=True)
-class StopLimit:
+class StopLimit(NewOrder):
     """A limit order that waits until the last trade has reached a price."""
 
-    contracts: int
     stop_points: float
     points: float
+
+    def prices(self) -> tuple[float, float]:
+        return self.points, self.stop_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,13 +281,7 @@ class TradeOptions:
 
 
 type Action = (
-    Market
-    | Limit
-    | Ioc
-    | Fok
-    | PostOnly
-    | Stop
-    | StopLimit
+    NewOrder
     | Cancel
     | Modify
     | Work

@@ -164,6 +164,14 @@ def test_refused_answer_leaves_the_market_as_it_was() -> None:
         run(model, 1)
 
 
+def test_orders_are_what_they_are_called_and_never_equal_another_kind() -> None:
+    kinds = [Market(5), Limit(5, 6600.0), Ioc(5, 6600.0), Fok(5, 6600.0), PostOnly(5, 6600.0), Stop(5, 6600.0)]
+    assert repr(kinds[1]) == "Limit(contracts=5, points=6600.0)"
+    assert len(set(kinds)) == 6
+    assert [order.prices() for order in kinds] == [(0.0, 0.0), *[(6600.0, 0.0)] * 4, (0.0, 6600.0)]
+    assert StopLimit(-5, 6590.0, 6589.0).prices() == (6589.0, 6590.0)
+
+
 # Programs
 
 
