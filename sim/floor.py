@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
+from sim.alarms import NEVER
 from sim.kernel import world as k
 from sim.kernel.codes import (
     OP_CANCEL,
@@ -76,9 +78,12 @@ class Floor:
     def __init__(self, model: MarketModel) -> None:
         self._model = model
         self._desks: dict[int, _Desk] = {}
+        self._under_way: list[tuple[int, int, Action, Trader, int]] = []
+        self._sent = 0
 
     def clear(self) -> None:
-        """Forget all that was at work: a session has ended. Numbers of streams go on."""
+        """Forget all that was at work or under way: a session has ended. Numbers of streams go on."""
+        self._under_way = []
         for desk in self._desks.values():
             desk.work, desk.programs, desk.orders = None, [], []
 
@@ -106,14 +111,31 @@ class Floor:
                 return action.contracts - self.working(trader)
         return 0
 
-    @singledispatchmethod
     def carry_out(self, action: Action, trader: Trader, decision: int) -> None:
-        """Carry out one action; TypeError for what is none."""
+        """Carry out one action, an order message once it has arrived; TypeError for what is no action."""
+        if trader.latency_ns > 0 and isinstance(action, NewOrder | Cancel | Modify):
+            self._sent += 1
+            arrival = self._model.market.now + trader.latency_ns
+            heapq.heappush(self._under_way, (arrival, self._sent, action, trader, decision))
+        else:
+            self._do(action, trader, decision)
+
+    def next_arrival(self) -> int:
+        """Time at which the next message arrives, NEVER if none is under way."""
+        return self._under_way[0][0] if self._under_way else NEVER
+
+    def deliver(self) -> None:
+        """Carry out the messages that have arrived by now: by time, then in the order in which they were sent."""
+        while self.next_arrival() <= self._model.market.now:
+            self._do(*heapq.heappop(self._under_way)[2:])
+
+    @singledispatchmethod
+    def _do(self, action: Action, trader: Trader, decision: int) -> None:
         raise TypeError(f"{trader.name} answered with {action!r}, which is no action")
 
     # Orders
 
-    @carry_out.register
+    @_do.register
     def _(self, action: NewOrder, trader: Trader, decision: int) -> None:
         if action.contracts == 0:
             return
@@ -126,17 +148,16 @@ class Floor:
             size=abs(action.contracts),
             stop=stop,
             decision=decision,
-            latency_ns=trader.latency_ns,
         )
         if row:
             self.desk(trader).orders.append((row, order))
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Cancel, trader: Trader, decision: int) -> None:
         if (action.order.row, action.order.ident) in self.sent(trader):
             self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Modify, trader: Trader, decision: int) -> None:
         market = self._model.market
         if (action.order.row, action.order.ident) in self.sent(trader):
@@ -153,7 +174,7 @@ class Floor:
         chosen[k.P_KEY] = stream_key(trader.key, "program", desk.started)
         return self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Work, trader: Trader, decision: int) -> None:
         desk = self.desk(trader)
         if desk.work is not None:
@@ -171,7 +192,7 @@ class Floor:
                 P_LIMIT=ticks(action.limit),
             )
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Touch, trader: Trader, decision: int) -> None:
         if action.contracts:
             handle = self._start(
@@ -185,7 +206,7 @@ class Floor:
             )
             self.desk(trader).programs.append(handle)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Quote, trader: Trader, decision: int) -> None:
         params = {
             k.RATE: 2 * k.SLOTS * action.requotes,
@@ -212,7 +233,7 @@ class Floor:
             self._model.market.stop_program(old)
         desk.programs = list(handles)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: LatentOrders, trader: Trader, decision: int) -> None:
         params = {
             k.RATE: action.orders_per_second,
@@ -226,14 +247,14 @@ class Floor:
         if self._model.market.in_auction():
             self._model.market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: NoiseOrders, trader: Trader, decision: int) -> None:
         cap = self._model.market.pace_cap()
         params = {k.RATE: action.contracts_per_second / action.size * cap, k.CAP: cap, k.SIZE: action.size}
         params[k.SELECTIVE] = action.selective
         self.desk(trader).programs.append(self._start(trader, 0, k.NOISE, params))
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Metaorders, trader: Trader, decision: int) -> None:
         cap = self._model.market.pace_cap()
         mean = _pareto_mean(action.smallest, action.largest, action.tail)
@@ -251,13 +272,13 @@ class Floor:
         }
         self.desk(trader).programs.append(self._start(trader, 0, k.META, params))
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Activity, trader: Trader, decision: int) -> None:
         self._model.market.set_activity(
             action.feedback, action.cap, action.reference_vol / TICK_POINTS, action.base, action.rise
         )
 
-    @carry_out.register
+    @_do.register
     def _(self, action: TradeOptions, trader: Trader, decision: int) -> None:
         self._model.trade_options(trader, action.contract, action.contracts)
 

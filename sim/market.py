@@ -13,7 +13,7 @@ from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.ladder import key_of, level_at, next_key
 from sim.kernel.programs import stock
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import add_program, deliver, end_program, pulse, put, run, set_off, world_room
+from sim.kernel.run import add_program, deliver, end_program, pulse, run, set_off, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -73,7 +73,6 @@ from sim.kernel.world import (
     NODE_TOP,
     NONE,
     NOW,
-    ON_PENDING,
     P_ID,
     P_KIND,
     P_LEFT,
@@ -270,14 +269,10 @@ class Market:
         decision: int = 0,
         cause: int = 0,
         book: int = 0,
-        latency_ns: int = 0,
     ) -> tuple[int, int, int]:
-        """Send one message; (code, row, id) of what rests of it. With a latency it is on its way: (OK, 0, 0)."""
+        """Send one message; (code, row, id) of what rests of it."""
         self._make_room()
         m = self._write(op, book, side, price, size, stop, row, owner, decision, cause)
-        if latency_ns > 0:
-            put(self.w, self.now + latency_ns, ON_PENDING, m, 0)
-            return 0, 0, 0
         code = int(deliver(self.b, self.w, m))
         rests = int(self.b.counts[ROW]) if op <= OP_STOPLIMIT and code == 0 else 0
         return code, rests, int(self.b.orders[rests, ID]) if rests else 0

@@ -245,6 +245,7 @@ class MarketModel(mesa.Model):
         """Run the kernel from alarm to alarm up to `end`."""
         while True:
             code = self.market.advance(self._next_stop(end))
+            self.floor.deliver()
             if self._may_halt() and self.market.mid2() <= self._halts[0][0]:
                 self._halt()
             if self.market.take_ring() or code == FILL:
@@ -269,7 +270,7 @@ class MarketModel(mesa.Model):
         self.market.set_alarms(below, above)
         if self.market.rings() or not below < self.market.mid2() < above:
             return now
-        until = min(end, self.clock.next_time(), end if news is None else news)
+        until = min(end, self.clock.next_time(), self.floor.next_arrival(), end if news is None else news)
         if self.freeze_at_ns is not None and not self.frozen:
             until = min(until, self.freeze_at_ns)
         return max(now, min(until, self._reopens) if self._reopens else until)

@@ -359,7 +359,7 @@ class Trader(mesa.Agent):
         model_config = ConfigDict(frozen=True, extra="forbid")
 
     latency_ns: int = 0
-    """Time an order takes from this trader to the book."""
+    """Time that a message (an order, its cancel or change) takes from this trader to the book."""
 
     def __init__(
         self, model: MarketModel, *, crowd: str, group: str, index: int, crowd_size: int, owner: int, params: Any

@@ -195,7 +195,7 @@ class View:
 
     @property
     def orders(self) -> list[Order]:
-        """Own orders in the book, in the order they were sent."""
+        """Own orders in the book, in the order they arrived."""
         b = self._model.market.b
         live = [(row, order) for row, order in self._model.floor.sent(self._trader) if b.orders[row, ID] == order]
         return [

@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
-from sim.kernel.state import OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.kernel.state import ID, OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.market import resting
 from sim.model import MarketModel
 from sim.trader import (
     Above,
@@ -153,6 +154,60 @@ def test_order_arrives_a_traders_latency_later() -> None:
     at(one, OPEN + SECOND, Market(5))
     run(model, 1)
     assert model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist() == [OPEN + SECOND + 250_000_000]
+
+
+def test_every_message_takes_the_latency_and_orders_are_seen_once_they_have_arrived() -> None:
+    model, _, one, _ = walls()
+    one.latency_ns = 2 * SECOND
+    seen: dict[int, list[float]] = {}
+
+    def plan(view: View, ring: Ring) -> list[Action]:
+        second = (view.now - OPEN) // SECOND
+        seen[second] = [order.points for order in view.orders]
+        match second:
+            case 1:
+                return [Limit(4, 6590.0), Limit(4, 6591.0), Stop(-4, 6500.0)]
+            case 4:
+                return [Cancel(view.orders[0]), Modify(view.orders[1], 4, 6592.0)]
+        return []
+
+    one.plan = plan
+    one.wakes = lambda view: [At(view.later(1))]
+    run(model, 1)
+    assert [seen[second] for second in (1, 2, 4)] == [[], [], [6590.0, 6591.0, 6500.0]]
+    assert [seen[second] for second in (5, 7)] == [[6590.0, 6591.0, 6500.0], [6592.0, 6500.0]]
+
+
+def test_cancel_that_arrives_too_late_touches_nothing() -> None:
+    """The order it meant has traded; another one may rest in its row by then."""
+    model, _, one, two = walls()
+    one.latency_ns = SECOND
+
+    def plan(view: View, ring: Ring) -> list[Action]:
+        match (view.now - OPEN) // SECOND:
+            case 1:
+                return [Limit(4, 6600.0)]
+            case 3:
+                return [Cancel(order) for order in view.orders]
+        return []
+
+    one.plan = plan
+    one.wakes = lambda view: [At(view.later(1))]
+    at(two, OPEN + 3 * SECOND + SECOND // 2, Ioc(-4, 6600.0), Limit(7, 6595.0))
+    run(model, 1)
+    assert [(order.contracts, order.points) for order in View(model, two).orders] == [(7, 6595.0)]
+    assert View(model, one).position == 4
+
+
+def test_messages_under_way_overtake_by_latency_alone() -> None:
+    model, wall, one, two = walls()
+    for trader, latency in ((wall, 0), (one, 2000), (two, 1000)):
+        trader.latency_ns = latency
+        at(trader, OPEN + SECOND, Limit(1, 6590.0), Limit(2, 6590.0))
+    run(model, 1)
+    owners = {int(row[ID]): int(row[OWNER]) for row in model.market.b.orders if row[QTY]}
+    queue = [owners[order] for _, price, order, _ in resting(model.market.b, 0) if price == 4 * 6590]
+    assert queue == [1, 1, 3, 3, 2, 2]
 
 
 def test_refused_answer_leaves_the_market_as_it_was() -> None:
