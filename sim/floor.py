@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sim.alarms import NEVER
 from sim.kernel import world as k
 from sim.kernel.codes import (
+    OK,
     OP_CANCEL,
     OP_FOK,
     OP_IOC,
@@ -19,6 +20,7 @@ from sim.kernel.codes import (
     OP_POST,
     OP_STOP,
     OP_STOPLIMIT,
+    UNKNOWN_ID,
 )
 from sim.trader import (
     Action,
@@ -35,6 +37,8 @@ from sim.trader import (
     NoiseOrders,
     PostOnly,
     Quote,
+    Refusal,
+    Refused,
     Stop,
     StopLimit,
     Touch,
@@ -63,12 +67,13 @@ OPERATIONS = {
 
 @dataclass
 class _Desk:
-    """What one trader has at work: its order being worked, other programs, orders in the book."""
+    """What one trader has at work: its order being worked, other programs, orders in the book; what was refused."""
 
     work: Handle | None
     side: int
     programs: list[Handle]
     orders: list[tuple[int, int]]
+    refused: list[Refused]
     started: int
 
 
@@ -89,7 +94,7 @@ class Floor:
 
     def desk(self, trader: Trader) -> _Desk:
         """What a trader has at work."""
-        return self._desks.setdefault(trader.owner, _Desk(None, 0, [], [], 0))
+        return self._desks.setdefault(trader.owner, _Desk(None, 0, [], [], [], 0))
 
     def working(self, trader: Trader) -> int:
         """Contracts that a trader's `Work` still has to trade, signed."""
@@ -101,6 +106,14 @@ class Floor:
         desk, is_live = self.desk(trader), self._model.market.is_live
         desk.orders = [handle for handle in desk.orders if is_live(*handle)]
         return desk.orders
+
+    def refused(self, trader: Trader) -> list[Refused]:
+        """Messages of a trader refused since `forget_refused`."""
+        return self.desk(trader).refused
+
+    def forget_refused(self, trader: Trader) -> None:
+        """Forget what was refused: the trader has seen it."""
+        self.desk(trader).refused = []
 
     def ordered(self, action: Action, trader: Trader) -> int:
         """Futures contracts that an action orders on top of what is being worked, signed; 0 for standing liquidity."""
@@ -140,7 +153,7 @@ class Floor:
         if action.contracts == 0:
             return
         price, stop = map(ticks, action.prices())
-        _, row, order = self._model.market.send(
+        code, row, order = self._model.market.send(
             trader.owner,
             OPERATIONS[type(action)],
             side=int(action.contracts < 0),
@@ -151,18 +164,28 @@ class Floor:
         )
         if row:
             self.desk(trader).orders.append((row, order))
+        self._note(code, action, trader, decision)
 
     @_do.register
     def _(self, action: Cancel, trader: Trader, decision: int) -> None:
+        code = UNKNOWN_ID
         if (action.order.row, action.order.ident) in self.sent(trader):
-            self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
+            code, *_ = self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
+        self._note(code, action, trader, decision)
 
     @_do.register
     def _(self, action: Modify, trader: Trader, decision: int) -> None:
-        market = self._model.market
+        market, code = self._model.market, UNKNOWN_ID
         if (action.order.row, action.order.ident) in self.sent(trader):
-            size, price = abs(action.contracts), ticks(action.points)
-            market.send(trader.owner, OP_MODIFY, row=action.order.row, size=size, price=price, decision=decision)
+            change = {"size": abs(action.contracts), "price": ticks(action.points)}
+            code, *_ = market.send(trader.owner, OP_MODIFY, row=action.order.row, decision=decision, **change)
+        self._note(code, action, trader, decision)
+
+    def _note(self, code: int, action: NewOrder | Cancel | Modify, trader: Trader, decision: int) -> None:
+        """Let trader and record know of a refusal."""
+        if code != OK:
+            self.desk(trader).refused.append(Refused(action, Refusal(code)))
+            self._model.recorder.refused(decision, Refusal(code))
 
     # Programs
 

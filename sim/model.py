@@ -347,6 +347,7 @@ class MarketModel(mesa.Model):
     def _carry_out(self, trader: Trader, ring: Ring, actions: Iterable[Any]) -> None:
         """Carry out what a trader answers; an answer is one decision, and is recorded."""
         actions = list(actions)
+        self.floor.forget_refused(trader)
         if not actions:
             return
         seen, now_seen = self._quotes_seen[trader.owner], self.market.count(QUOTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,14 +22,14 @@ from sim.kernel.state import (
     TRADES,
 )
 from sim.market import Market
-from sim.trader import Ring, Trader
+from sim.trader import Refusal, Ring, Trader
 from sim.units import TICK_CENTS, TICK_POINTS
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
 
 DECISION_COLUMNS = (
-    "decision time_ns agent name group alarm detail quotes_from quotes_to contracts action".split()  # noqa: SIM905
+    "decision time_ns agent name group alarm detail quotes_from quotes_to contracts action refused".split()  # noqa: SIM905
 )
 
 
@@ -55,6 +56,7 @@ class Recorder:
         self._traders = traders
         self._bars: list[dict[str, float]] = []
         self._decisions: list[tuple[Any, ...]] = []
+        self._refused: dict[int, Counter[Refusal]] = {}
         self._snapshots: list[np.ndarray] = []
         self._trades_seen = 0
         self._integrals = np.zeros(4)
@@ -76,6 +78,10 @@ class Recorder:
         number = len(self._decisions) + 1
         self._decisions.append((number, now, trader, ring, *seen, contracts, tuple(actions)))
         return number
+
+    def refused(self, decision: int, why: Refusal) -> None:
+        """Note that a message of a decision was refused."""
+        self._refused.setdefault(decision, Counter())[why] += 1
 
     def bar(self, model: MarketModel) -> None:
         """Note the bar that ends now."""
@@ -119,7 +125,7 @@ class Recorder:
             "quotes": pd.DataFrame(
                 market.tape(QUOTE_TAPE, QUOTES)[:, : len(QUOTE_COLUMNS)].copy(), columns=QUOTE_COLUMNS
             ),
-            "decisions": pd.DataFrame(map(_decision_row, self._decisions), columns=DECISION_COLUMNS),
+            "decisions": pd.DataFrame(map(self._decision_row, self._decisions), columns=DECISION_COLUMNS),
             "agents": self._agents(),
         }
 
@@ -136,23 +142,12 @@ class Recorder:
         frame["owner"] = frame["owner"].astype(np.int64)
         return frame.rename(columns={"owner": "agent"})
 
-
-def _decision_row(entry: tuple[Any, ...]) -> tuple[Any, ...]:
-    number, now, trader, ring, start, end, contracts, actions = entry
-    what = "; ".join(map(str, actions))
-    return (
-        number,
-        now,
-        trader.owner,
-        trader.name,
-        trader.group,
-        ring.kind,
-        str(ring.detail),
-        start,
-        end,
-        contracts,
-        what,
-    )
+    def _decision_row(self, entry: tuple[Any, ...]) -> tuple[Any, ...]:
+        number, now, trader, ring, start, end, contracts, actions = entry
+        who = trader.owner, trader.name, trader.group
+        what = "; ".join(map(str, actions))
+        refused = ", ".join(f"{count} {why.name}" for why, count in self._refused.get(number, {}).items())
+        return number, now, *who, ring.kind, str(ring.detail), start, end, contracts, what, refused
 
 
 def _volatility(model: MarketModel) -> dict[str, float]:

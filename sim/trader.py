@@ -11,11 +11,13 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import mesa
 from pydantic import BaseModel, ConfigDict, Field
 
+from sim.kernel import codes
 from sim.kernel.draws import uniform
 from sim.options import Contract
 
@@ -163,6 +165,30 @@ class Modify:
     order: Order
     contracts: int
     points: float
+
+
+class Refusal(IntEnum):
+    """Why the market has refused a message; it stayed as it was."""
+
+    BAD_SIZE = codes.BAD_SIZE
+    BAD_PRICE = codes.BAD_PRICE
+    UNKNOWN_ID = codes.UNKNOWN_ID
+    """The order to be cancelled or modified is not there any more."""
+    WOULD_TRADE = codes.WOULD_TRADE
+    OUTSIDE_BAND = codes.OUTSIDE_BAND
+    NO_TRADING = codes.NO_TRADING
+    WAITING_STOP = codes.WAITING_STOP
+    """A waiting stop cannot be modified."""
+    BAD_OP = codes.BAD_OP
+    """An auction takes limit orders only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An own message that was refused, as `view.refused` lists them."""
+
+    action: NewOrder | Cancel | Modify
+    why: Refusal
 
 
 # Standing programs, carried out by the kernel

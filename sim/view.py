@@ -14,7 +14,7 @@ from sim.kernel.state import ASKS, BIDS, ID, KEY, LANE, QTY
 from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
 from sim.options import Contract
 from sim.surface import Surface
-from sim.trader import Order, Trader
+from sim.trader import Order, Refused, Trader
 from sim.units import SECOND, TICK_POINTS, points
 
 if TYPE_CHECKING:
@@ -202,6 +202,11 @@ class View:
             Order(row, order, int(b.orders[row, QTY]) * (1 - 2 * int(b.orders[row, LANE] & 1)), _points(b.orders[row]))
             for row, order in live
         ]
+
+    @property
+    def refused(self) -> list[Refused]:
+        """Own messages refused since this trader last decided."""
+        return self._model.floor.refused(self._trader)
 
 
 def _points(order: np.ndarray) -> float:

@@ -27,6 +27,8 @@ from sim.trader import (
     Order,
     PostOnly,
     Quote,
+    Refusal,
+    Refused,
     Ring,
     Stop,
     StopLimit,
@@ -217,6 +219,37 @@ def test_refused_answer_leaves_the_market_as_it_was() -> None:
     at(one, OPEN + SECOND, "sell!")
     with pytest.raises(TypeError, match="is no action"):
         run(model, 1)
+
+
+@pytest.mark.parametrize("latency", [0, SECOND])
+def test_refusals_are_seen_by_the_trader_and_stand_in_the_record(latency: int) -> None:
+    model, _, one, _ = walls()
+    one.latency_ns = latency
+    seen: dict[int, list[Refused]] = {}
+    gone = Cancel(Order(1, 10**6, 4, 6590.0))
+    first = [PostOnly(5, 6601.0), Limit(5, 6600.0), Market(-(2**40)), PostOnly(5, 6602.0), gone]
+
+    def plan(view: View, ring: Ring) -> list[Action]:
+        second = (view.now - OPEN) // SECOND
+        seen[second] = view.refused
+        return first if second == 2 else [Limit(1, 9e5)] if second == 6 else []
+
+    one.plan = plan
+    one.wakes = lambda view: [At(view.later(2))]
+    run(model, 1)
+    assert [(refused.action, refused.why) for refused in seen[4]] == [
+        (first[0], Refusal.WOULD_TRADE),
+        (first[2], Refusal.BAD_SIZE),
+        (first[3], Refusal.WOULD_TRADE),
+        (gone, Refusal.UNKNOWN_ID),
+    ]
+    assert [refused.why for refused in seen[8]] == [Refusal.OUTSIDE_BAND]
+    assert not seen[2]
+    assert not seen[6]
+    decisions = model.frames()["decisions"]
+    own = decisions[decisions["agent"] == one.owner]
+    assert own["refused"].tolist() == ["2 WOULD_TRADE, 1 BAD_SIZE, 1 UNKNOWN_ID", "1 OUTSIDE_BAND"]
+    assert set(decisions["refused"]) == {"", *own["refused"]}
 
 
 def test_orders_are_what_they_are_called_and_never_equal_another_kind() -> None:
