@@ -67,11 +67,9 @@ OPERATIONS = {
 
 @dataclass
 class _Desk:
-    """What one trader has at work: its order being worked, other programs, orders in the book; what was refused."""
+    """What one trader has at work: programs by kind of action, orders in the book; what was refused; streams so far."""
 
-    work: Handle | None
-    side: int
-    programs: list[Handle]
+    programs: dict[type, Handle]
     orders: list[tuple[int, int]]
     refused: list[Refused]
     started: int
@@ -90,16 +88,16 @@ class Floor:
         """Forget all that was at work or under way: a session has ended. Numbers of streams go on."""
         self._under_way = []
         for desk in self._desks.values():
-            desk.work, desk.programs, desk.orders = None, [], []
+            desk.programs, desk.orders = {}, []
 
     def desk(self, trader: Trader) -> _Desk:
         """What a trader has at work."""
-        return self._desks.setdefault(trader.owner, _Desk(None, 0, [], [], [], 0))
+        return self._desks.setdefault(trader.owner, _Desk({}, [], [], 0))
 
-    def working(self, trader: Trader) -> int:
-        """Contracts that a trader's `Work` still has to trade, signed."""
-        desk = self.desk(trader)
-        return 0 if desk.work is None else (1 - 2 * desk.side) * self._model.market.left(desk.work)
+    def left(self, kind: type, trader: Trader) -> int:
+        """Contracts that the `Work` or `Touch` a trader has standing still has to trade, signed."""
+        handle = self.desk(trader).programs.get(kind)
+        return 0 if handle is None else self._model.market.left(handle)
 
     def sent(self, trader: Trader) -> list[tuple[int, int]]:
         """Handles of the orders a trader has sent that are still in the book."""
@@ -116,12 +114,12 @@ class Floor:
         self.desk(trader).refused = []
 
     def ordered(self, action: Action, trader: Trader) -> int:
-        """Futures contracts that an action orders on top of what is being worked, signed; 0 for standing liquidity."""
+        """Futures contracts that an action orders on top of what it replaces, signed; 0 for standing liquidity."""
         match action:
-            case NewOrder() | Touch():
+            case NewOrder():
                 return action.contracts
-            case Work():
-                return action.contracts - self.working(trader)
+            case Work() | Touch():
+                return action.contracts - self.left(type(action), trader)
         return 0
 
     def carry_out(self, action: Action, trader: Trader, decision: int) -> None:
@@ -189,45 +187,45 @@ class Floor:
 
     # Programs
 
-    def _start(self, trader: Trader, decision: int, kind: int, params: dict[int, float], **columns: int) -> Handle:
+    def _replace(
+        self, action: Action, trader: Trader, decision: int, kind: int, params: dict[int, float], **columns: int
+    ) -> Handle:
+        """Start a program in place of the one that the trader has standing of the action's kind."""
+        self._end(type(action), trader)
         desk = self.desk(trader)
         desk.started += 1
         chosen = {getattr(k, name): value for name, value in columns.items()}
         chosen |= {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision}
         chosen[k.P_KEY] = stream_key(trader.key, "program", desk.started)
-        return self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
+        handle = self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
+        desk.programs[type(action)] = handle
+        return handle
+
+    def _end(self, kind: type, trader: Trader) -> None:
+        """End the program of a kind of action that a trader has standing, if any."""
+        if (old := self.desk(trader).programs.pop(kind, None)) is not None:
+            self._model.market.stop_program(old)
+
+    def _trade(
+        self, action: Work | Touch, trader: Trader, decision: int, kind: int, params: dict[int, float], limit: int = 0
+    ) -> None:
+        """Start a program that trades a number of contracts; of none it only ends the old one."""
+        if action.contracts == 0:
+            self._end(type(action), trader)
+            return
+        side, left = int(action.contracts < 0), abs(action.contracts)
+        columns = {"P_SIDE": side, "P_LEFT": left, "P_END": action.until_ns, "P_LIMIT": limit}
+        self._replace(action, trader, decision, kind, params, **columns)
 
     @_do.register
     def _(self, action: Work, trader: Trader, decision: int) -> None:
-        desk = self.desk(trader)
-        if desk.work is not None:
-            self._model.market.stop_program(desk.work)
-        desk.work, desk.side = None, int(action.contracts < 0)
-        if action.contracts:
-            desk.work = self._start(
-                trader,
-                decision,
-                k.SCHEDULE,
-                {k.SIZE: action.child, k.POV: action.pov},
-                P_SIDE=desk.side,
-                P_LEFT=abs(action.contracts),
-                P_END=action.until_ns,
-                P_LIMIT=ticks(action.limit),
-            )
+        params = {k.SIZE: action.child, k.POV: action.pov}
+        self._trade(action, trader, decision, k.SCHEDULE, params, ticks(action.limit))
 
     @_do.register
     def _(self, action: Touch, trader: Trader, decision: int) -> None:
-        if action.contracts:
-            handle = self._start(
-                trader,
-                decision,
-                k.TOUCH,
-                {k.RATE: action.looks_per_second, k.SIZE: action.child},
-                P_SIDE=int(action.contracts < 0),
-                P_LEFT=abs(action.contracts),
-                P_END=action.until_ns,
-            )
-            self.desk(trader).programs.append(handle)
+        params = {k.RATE: action.looks_per_second, k.SIZE: action.child}
+        self._trade(action, trader, decision, k.TOUCH, params)
 
     @_do.register
     def _(self, action: Quote, trader: Trader, decision: int) -> None:
@@ -247,14 +245,7 @@ class Floor:
             k.H_LOW: action.bounds[0],
             k.H_HIGH: action.bounds[1],
         }
-        self._replace_programs(trader, self._start(trader, 0, k.LADDER, params))
-
-    def _replace_programs(self, trader: Trader, *handles: Handle) -> None:
-        """Let these be all the programs of a trader beside its work."""
-        desk = self.desk(trader)
-        for old in desk.programs:
-            self._model.market.stop_program(old)
-        desk.programs = list(handles)
+        self._replace(action, trader, 0, k.LADDER, params)
 
     @_do.register
     def _(self, action: LatentOrders, trader: Trader, decision: int) -> None:
@@ -264,8 +255,7 @@ class Floor:
             k.SIZE: action.size,
             k.LIFE: action.life_seconds,
         }
-        handle = self._start(trader, 0, k.LATENT, params)
-        self._replace_programs(trader, handle)
+        handle = self._replace(action, trader, 0, k.LATENT, params)
         count = round(action.orders_per_second * action.life_seconds)
         if self._model.market.in_auction():
             self._model.market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
@@ -275,7 +265,7 @@ class Floor:
         cap = self._model.market.pace_cap()
         params = {k.RATE: action.contracts_per_second / action.size * cap, k.CAP: cap, k.SIZE: action.size}
         params[k.SELECTIVE] = action.selective
-        self.desk(trader).programs.append(self._start(trader, 0, k.NOISE, params))
+        self._replace(action, trader, 0, k.NOISE, params)
 
     @_do.register
     def _(self, action: Metaorders, trader: Trader, decision: int) -> None:
@@ -293,7 +283,7 @@ class Floor:
             k.PART_HIGH: action.participation[1],
             k.FLOW: action.flow,
         }
-        self.desk(trader).programs.append(self._start(trader, 0, k.META, params))
+        self._replace(action, trader, 0, k.META, params)
 
     @_do.register
     def _(self, action: Activity, trader: Trader, decision: int) -> None:

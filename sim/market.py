@@ -79,6 +79,7 @@ from sim.kernel.world import (
     P_ORDER,
     P_OWNER,
     P_ROW,
+    P_SIDE,
     P_SLOTS,
     PENDING_TOP,
     PROGRAM_TOP,
@@ -323,8 +324,9 @@ class Market:
         return int(self.w.programs[program[0], P_ID]) == program[1]
 
     def left(self, program: tuple[int, int]) -> int:
-        """Contracts that a schedule still has to trade; 0 where it has ended."""
-        return int(self.w.programs[program[0], P_LEFT]) if self.alive(program) else 0
+        """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
+        row = self.w.programs[program[0]]
+        return (1 - 2 * int(row[P_SIDE])) * int(row[P_LEFT]) if self.alive(program) else 0
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""

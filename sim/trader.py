@@ -191,12 +191,13 @@ class Refused:
     why: Refusal
 
 
-# Standing programs, carried out by the kernel
+# Standing programs, carried out by the kernel. One replaces what this trader had standing of its own kind (a Quote the
+# Quote, Work the Work), and nothing else; of zero contracts Work and Touch only end that.
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Work an order over time; it replaces what this trader was still working.
+    """Work an order over time.
 
     `until_ns` spreads it evenly to that time (TWAP), `pov` bounds it to a share of the market's volume (POV); with
     both, the share bounds the pace and the end may come later. Child orders are geometric of mean `child` contracts,

@@ -14,7 +14,7 @@ from sim.kernel.state import ASKS, BIDS, ID, KEY, LANE, QTY
 from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
 from sim.options import Contract
 from sim.surface import Surface
-from sim.trader import Order, Refused, Trader
+from sim.trader import Order, Refused, Trader, Work
 from sim.units import SECOND, TICK_POINTS, points
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class View:
     @property
     def working(self) -> int:
         """What the present `Work` still has to trade, signed."""
-        return self._model.floor.working(self._trader)
+        return self._model.floor.left(Work, self._trader)
 
     @property
     def orders(self) -> list[Order]:

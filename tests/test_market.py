@@ -8,20 +8,25 @@ from __future__ import annotations
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
+from sim.kernel import world as k
 from sim.kernel.state import ID, OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
 from sim.market import resting
 from sim.model import MarketModel
 from sim.trader import (
     Above,
     Action,
+    Activity,
     At,
     Below,
     Cancel,
     Fok,
     Ioc,
+    LatentOrders,
     Limit,
     Market,
+    Metaorders,
     Modify,
+    NoiseOrders,
     OnFill,
     OnNews,
     Order,
@@ -35,7 +40,7 @@ from sim.trader import (
     Touch,
     Work,
 )
-from sim.units import MINUTE, SECOND, clock_ns
+from sim.units import HOUR, MINUTE, SECOND, clock_ns
 from sim.view import View
 
 OPEN = clock_ns("09:30")
@@ -296,6 +301,32 @@ def test_touch_trades_all_after_its_patience() -> None:
     model.step()
     assert View(model, one).position == 12
     assert {price for price, _ in fills(model)} == {6600.25}
+
+
+def test_program_replaces_its_own_kind_only() -> None:
+    model, _, one, _ = walls()
+    quote = Quote(contracts=5.0, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
+    latent = LatentOrders(5.0, 50.0, 2.0, 60.0, 6600.0, 0.0)
+    noise, meta = NoiseOrders(0.1), Metaorders(0.1, 1.0)
+    standing = [quote, latent, noise, meta, Touch(9), Work(50, until_ns=OPEN + HOUR)]
+    at(one, OPEN + SECOND, Activity(0.0, 1.0, 4.0, 1.0, 0.0), *standing)
+    for step, action in enumerate([*reversed(standing), *standing]):
+        at(one, OPEN + (2 + step) * SECOND, action)
+    at(one, OPEN + 20 * SECOND, Touch(0))
+    run(model, 1)
+    programs = model.market.w.programs
+    kinds = programs[(programs[:, k.P_OWNER] == one.owner) & (programs[:, k.P_KIND] != k.CHILDREN), k.P_KIND]
+    assert sorted(kinds[kinds != k.NONE]) == sorted([k.LADDER, k.LATENT, k.NOISE, k.META, k.SCHEDULE])
+    assert 0 < View(model, one).working <= 50
+
+
+def test_record_counts_what_a_touch_orders_on_top_of_the_one_it_replaces() -> None:
+    model, _, one, _ = walls()
+    for step, contracts in enumerate((12, 30, -5, 0)):
+        at(one, OPEN + (step + 1) * SECOND, Touch(contracts))
+    run(model, 1)
+    decisions = model.frames()["decisions"]
+    assert decisions["contracts"][decisions["agent"] == one.owner].tolist() == [12, 18, -35, 5]
 
 
 def test_quote_replaces_quote_however_often() -> None:
