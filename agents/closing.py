@@ -18,8 +18,8 @@ class CloseTrader(Trader):
     class Params(Trader.Params):
         """When they trade."""
 
-        before_close_minutes: float = number(25.0, 1, 390, "min", "start before the close")
-        stop_before_minutes: float = number(1.0, 0, 389, "min", "end before the close")
+        before_close_minutes: float = number(25.0, 1, 390, "min", "start before the close", source="guess")
+        stop_before_minutes: float = number(1.0, 0, 389, "min", "end before the close", source="guess")
 
     def wanted(self, view: View) -> float:
         """Contracts to trade today."""

@@ -91,7 +91,7 @@ def run(
 
 @app.command()
 def describe(scenario: ScenarioFile) -> None:
-    """List a scenario's numbers with their units, ranges and sources."""
+    """List a scenario's numbers with their units, ranges, meanings and sources."""
     from sim.scenario import Row, load
     from sim.scenario import describe as rows
 

@@ -106,19 +106,24 @@ class Session(Table):
     days: tuple[Annotated[date, Field(ge=date(1990, 1, 1), le=date(2100, 1, 1))], ...] = Field(
         min_length=1, max_length=366, description="the trading days, in order"
     )
-    open: Clock = Field("09:30", description="exchange time")
-    close: Clock = Field("16:00", description="exchange time")
+    open: Clock = Field("09:30", description="exchange time", json_schema_extra={"source": "New York Stock Exchange"})
+    close: Clock = Field("16:00", description="exchange time", json_schema_extra={"source": "New York Stock Exchange"})
     end: Clock = Field(
-        default_factory=lambda data: data.get("close", "16:00"), description="the last day's last moment"
+        default_factory=lambda data: data.get("close", "16:00"),
+        description="the last day's last moment",
+        json_schema_extra={"source": "the close"},
     )
     prior_close_points: float = Field(gt=0, le=1e6, description="the close before the first day")
     value_points: float = Field(
         default_factory=lambda data: data.get("prior_close_points", 1.0),
         gt=0,
         le=1e6,
-        description="the level of value at the start: the prior close",
+        description="the level of value at the start",
+        json_schema_extra={"source": "the prior close"},
     )
-    bar_seconds: int = Field(60, ge=1, le=86_400, description="one step of the model")
+    bar_seconds: int = Field(
+        60, ge=1, le=86_400, description="one step of the model", json_schema_extra={"source": "assumed, round"}
+    )
 
     @field_validator("days")
     @classmethod
@@ -155,10 +160,20 @@ class MarketRules(Table):
     """The rules of the exchange."""
 
     halts_pct: tuple[Percent, ...] = Field(
-        default=(7.0, 13.0, 20.0), description="falls from the prior close that halt trading; the last one ends the day"
+        default=(7.0, 13.0, 20.0),
+        description="falls from the prior close that halt trading; the last one ends the day",
+        json_schema_extra={"source": "NYSE rule 7.12"},
     )
-    halt_minutes: float = Field(default=15.0, gt=0, le=1440, description="length of a halt")
-    band_pct: float = Field(default=30.0, gt=0, lt=100, description="prices farther from the prior close are refused")
+    halt_minutes: float = Field(
+        default=15.0, gt=0, le=1440, description="length of a halt", json_schema_extra={"source": "NYSE rule 7.12"}
+    )
+    band_pct: float = Field(
+        default=30.0,
+        gt=0,
+        lt=100,
+        description="prices farther from the prior close are refused",
+        json_schema_extra={"source": "assumed, round"},
+    )
 
     @model_validator(mode="after")
     def _halts_rise(self) -> Self:
@@ -179,7 +194,13 @@ class OptionMarket(Table):
     """The options that are open when the scenario starts."""
 
     book: tuple[Position, ...] = Field(description="CSV file, relative to the scenario, or its positions")
-    scale: float = Field(1.0, ge=0, le=1000, description="factor on the contracts of the book")
+    scale: float = Field(
+        1.0,
+        ge=0,
+        le=1000,
+        description="factor on the contracts of the book",
+        json_schema_extra={"source": "the book as it stands"},
+    )
 
     def positions(self) -> OptionBook:
         """The dealers' book, scaled."""
@@ -245,7 +266,9 @@ class CrowdTable(Table):
     """The keys of an [agents.NAME] table that are not parameters of its class."""
 
     import_path: str = Field(alias="class", description="import path of the agent's class")
-    group: str = Field(min_length=1, description="the crowd's own name")
+    group: str = Field(
+        min_length=1, description="what it is counted in", json_schema_extra={"source": "the crowd's own name"}
+    )
     count: int = Field(1, ge=0, le=1_000_000, description="number of agents")
 
 
@@ -665,13 +688,14 @@ class Row(NamedTuple):
     value: str
     unit: str
     range: str
+    meaning: str
     source: str
 
 
 def describe(scenario: Scenario) -> list[Row]:
-    """Every key of a scenario with its value, unit, allowed range and source.
+    """Every key of a scenario with its value, unit, allowed range, meaning and source.
 
-    The source is the comment behind the value in the file. A key that the file leaves out has "default" for one.
+    The source is the comment behind the value in the file; for a key that the file leaves out that of its default.
     """
     comments = dict(_comments(tomlkit.parse(scenario.source), ""))
     shown = Tables.model_construct(**{name: getattr(scenario, name) for name in Tables.model_fields})
@@ -693,9 +717,13 @@ def _rows(table: BaseModel, prefix: str, comments: Mapping[str, str]) -> Iterato
                 yield from _rows(item, f"{key}.{getattr(item, 'name', index)}.", comments)
         elif isinstance(value, dict):
             for inner, fact in value.items():
-                yield Row(f"{key}.{inner}", _value_text(fact), unit_of(inner), "", comments.get(f"{key}.{inner}", ""))
+                yield Row(
+                    f"{key}.{inner}", _value_text(fact), unit_of(inner), "", "", comments.get(f"{key}.{inner}", "")
+                )
         elif value is not None:
-            yield Row(key, _value_text(value), _unit(name, field), range_text(field), _source(key, field, comments))
+            meaning = one_line(field.description or "")
+            source = comments.get(key, f"default: {_extra(field).get('source') or 'no source given'}")
+            yield Row(key, _value_text(value), _unit(name, field), range_text(field), meaning, source)
 
 
 def _value_text(value: object) -> str:
@@ -712,12 +740,6 @@ def _unit(name: str, field: FieldInfo) -> str:
 def unit_of(name: str) -> str:
     """Unit of a key by the last word of its name, or nothing."""
     return UNITS.get(name.rpartition("_")[2], "") if "_" in name else ""
-
-
-def _source(key: str, field: FieldInfo, comments: Mapping[str, str]) -> str:
-    if key in comments:
-        return comments[key]
-    return "default: " + one_line(str(_extra(field).get("source") or field.description or "no source given"))
 
 
 def _extra(field: FieldInfo) -> dict[str, Any]:

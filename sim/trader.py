@@ -15,7 +15,8 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import mesa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import core_schema
 
 from sim.kernel import codes
 from sim.kernel.draws import uniform
@@ -326,9 +327,37 @@ DRAWS_BITS = 20
 """An event of a trader has 2**20 draws."""
 
 
-def number(default: Any, low: float, high: float, unit: str, description: str) -> Any:
-    """Field of a `Params` class: a number with its bounds (inclusive), unit and meaning."""
-    return Field(default, ge=low, le=high, description=description, json_schema_extra={"unit": unit})
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Bounds (inclusive) of each number of a tuple, for pydantic."""
+
+    ge: float
+    le: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Check the tuple after its types."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        for value in values:
+            if not self.ge <= value <= self.le:
+                raise ValueError(f"{value:.12g} is not from {self.ge:.12g} to {self.le:.12g}")
+        return values
+
+
+def number(default: Any, low: float, high: float, unit: str, description: str, *, source: str = "") -> Any:
+    """Field of a `Params` class: a number with its bounds (inclusive), unit, meaning and source ("guess" is one)."""
+    about: dict[str, Any] = {"unit": unit, "source": source}
+    return Field(default, ge=low, le=high, description=description, json_schema_extra=about)
+
+
+def numbers(
+    default: tuple[float, ...], low: float, high: float, unit: str, description: str, *, source: str = ""
+) -> Any:
+    """The same for a tuple of numbers; the bounds are those of each."""
+    field: Any = Field(default, description=description, json_schema_extra={"unit": unit, "source": source})
+    field.metadata.append(Each(low, high))
+    return field
 
 
 def stream_key(seed: int, *parts: object) -> int:
