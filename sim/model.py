@@ -30,8 +30,9 @@ from sim.news import News
 from sim.options import Contract, OptionBook
 from sim.recorder import Recorder
 from sim.records import tape_sha256
-from sim.scenario import NewsItem, Scenario, load
+from sim.scenario import load
 from sim.surface import Quotes, Surface
+from sim.tables import NewsItem, Scenario
 from sim.trader import Ring, Trader
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, ticks
 from sim.view import Frozen, View

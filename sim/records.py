@@ -1,6 +1,6 @@
 """The run folder: what a run leaves behind, written whole or not at all.
 
-    scenario.toml   complete, see `sim.scenario`     provenance.json  versions, commit, seed, SHA-256 of the tape
+    scenario.toml   complete, see `sim.tables`     provenance.json  versions, commit, seed, SHA-256 of the tape
     summary.json    the day in numbers               bars, trades, quotes, decisions, agents .parquet
 
 A folder is written under a hidden name beside its place and then renamed, so that a folder under its own name is
@@ -28,8 +28,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sim.describe import unit_of
 from sim.lobster import write_pair
-from sim.scenario import Scenario, ScenarioError, did_you_mean, load, unit_of
+from sim.scenario import ScenarioError, did_you_mean, load
+from sim.tables import Scenario
 from sim.units import DAY
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sim.scenario import ScenarioError, describe, load, parse_setting
+from sim.describe import describe
+from sim.scenario import ScenarioError, load, parse_setting
 
 
 @pytest.fixture
