@@ -28,8 +28,7 @@ from sim.kernel.world import FILL
 from sim.market import Market
 from sim.news import News
 from sim.options import Contract, OptionBook
-from sim.recorder import Recorder
-from sim.records import tape_sha256
+from sim.recorder import Recorder, tape_sha256
 from sim.scenario import load
 from sim.surface import Quotes, Surface
 from sim.tables import NewsItem, Scenario

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -154,3 +155,12 @@ def _volatility(model: MarketModel) -> dict[str, float]:
     atm = model.quotes().atm()
     alive = atm[atm > 0]
     return {"vix": model.vix, "vix1d": model.vix1d, "atm_iv": 100 * float(alive[0]) if len(alive) else 0.0}
+
+
+def tape_sha256(*arrays: np.ndarray) -> str:
+    """SHA-256 of integer arrays, as little-endian int64 with their shapes."""
+    tape = hashlib.sha256()
+    for array in arrays:
+        tape.update(str(array.shape).encode())
+        tape.update(np.ascontiguousarray(array).astype("<i8", casting="safe").tobytes())
+    return tape.hexdigest()

@@ -3,7 +3,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from dummies import BOOK, DAY, FakeModel
@@ -15,7 +14,7 @@ from sim import cli
 @pytest.fixture
 def thinbook(tmp_path, monkeypatch, capsys):
     """The command, run in a folder with day.toml: arguments in; exit code, stdout and stderr out."""
-    monkeypatch.setitem(sys.modules, "sim.model", SimpleNamespace(MarketModel=FakeModel))
+    monkeypatch.setattr("sim.records.MarketModel", FakeModel)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "book.csv").write_text(BOOK)
