@@ -449,6 +449,16 @@ def test_rebalancers_trade_with_the_move_and_against_volatility(build: Any, mid:
         assert not list(build(cls).alarms(Eyes(now=CLOSES - MINUTE)))
 
 
+@pytest.mark.parametrize("minutes", [1.0, 25.0, 389.5, 390.0])
+def test_rebalancer_decides_once_a_day_however_early(build: Any, minutes: float) -> None:
+    for index in range(20):
+        buyer = build(CloseBuyer, index=index, before_close_minutes=minutes, stop_before_minutes=0.0)
+        (alarm,) = buyer.alarms(Eyes(now=OPENS))
+        assert OPENS < alarm.time_ns <= max(CLOSES - minutes * MINUTE, OPENS + 1)
+        assert list(buyer.decide(Eyes(now=alarm.time_ns), TIME)) == [Work(2000, until_ns=CLOSES)]
+        assert all(not list(buyer.alarms(Eyes(now=alarm.time_ns))) for _ in range(20))
+
+
 def test_leveraged_fund_trades_its_formula(build: Any) -> None:
     fund = build(LeveragedFund, musd_per_pct=750.0)
     assert ordered(fund.decide(Eyes(mid=6633.0), TIME)) == round(contracts_of(-750.0, 6633.0))
