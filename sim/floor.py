@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from sim.alarms import NEVER
 from sim.kernel import world as k
@@ -270,7 +273,7 @@ class Floor:
     @_do.register
     def _(self, action: Metaorders, trader: Trader, decision: int) -> None:
         cap = self._model.market.pace_cap()
-        mean = _pareto_mean(action.smallest, action.largest, action.tail)
+        mean = pareto_mean(action.smallest, action.largest, action.tail)
         params = {
             k.RATE: action.contracts_per_second / mean * cap,
             k.CAP: cap,
@@ -296,6 +299,9 @@ class Floor:
         self._model.trade_options(trader, action.contract, action.contracts)
 
 
-def _pareto_mean(low: float, high: float, alpha: float) -> float:
-    """Mean of a Pareto distribution of tail exponent alpha (not 1) truncated to [low, high]."""
-    return alpha / (alpha - 1) * (low ** (1 - alpha) - high ** (1 - alpha)) / (low**-alpha - high**-alpha)
+def pareto_mean(low: float, high: float, alpha: float) -> float:
+    """Mean of whole contracts: the floors of a Pareto distribution of tail exponent alpha truncated to [low, high]."""
+    # The mean of whole numbers is the sum over n of the chance to reach n, which is one up to the smallest.
+    n = np.arange(math.floor(low) + 1, math.floor(high) + 1, dtype=np.float64)
+    reached = (n**-alpha - high**-alpha) / (low**-alpha - high**-alpha)
+    return math.floor(low) + float(reached.sum())

@@ -5,10 +5,15 @@ Beside the probes there is only a wall: a bid of 100 at 6599.75 and an offer of 
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
+from sim.floor import pareto_mean
 from sim.kernel import world as k
+from sim.kernel.draws import pareto
 from sim.kernel.state import ID, OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
 from sim.market import resting
 from sim.model import MarketModel
@@ -407,6 +412,13 @@ def test_arming_replaces_what_was_armed() -> None:
     one.wakes = wakes
     run(model, 3)
     assert [(time - OPEN, ring.kind) for time, ring in one.rings] == [(0, "open"), (10 * SECOND, "time")]
+
+
+@pytest.mark.parametrize(("low", "high", "alpha"), [(1.0, 9.0, 1.5), (2.5, 40.0, 1.0), (20.0, 6000.0, 1.5)])
+def test_mean_of_metaorders_is_that_of_whole_contracts(low: float, high: float, alpha: float) -> None:
+    sizes = np.array([int(pareto(7, index, 4, low, high, alpha)) for index in range(100_000)])
+    error = sizes.std() / math.sqrt(len(sizes))
+    assert abs(pareto_mean(low, high, alpha) - sizes.mean()) < 3 * error < 0.02 * sizes.mean() + 0.01
 
 
 def test_alarm_of_the_past_rings_now_and_time_never_goes_back() -> None:
