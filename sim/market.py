@@ -95,6 +95,7 @@ from sim.kernel.world import (
     S_ONE_TICK,
     S_OPEN,
     S_PACE,
+    S_PACE_UNTIL,
     S_SIGMA2,
     S_SPREAD,
     S_TWO_SIDED,
@@ -216,12 +217,16 @@ class Market:
         stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
 
     def set_activity(self, feedback: float, cap: float, sigma: float, base: float, rise: float, book: int = 0) -> None:
-        """Set how the flow's pace follows the day and excites itself (`sim.trader.Activity`); sigma in ticks."""
+        """Set how the flow's pace follows the day and excites itself (`sim.trader.Activity`); sigma in ticks.
+
+        It holds from the next time on at which the pace is computed: up to there streams have passed over candidates.
+        """
         stats = self.w.stats[book]
         stats[[S_FEEDBACK, S_ACTIVITY_CAP, S_FLOW_SIGMA2, S_U_BASE, S_U_RISE]] = feedback, cap, sigma**2, base, rise
         if stats[S_EWMA_C] == 0.0:
             stats[[S_EWMA_A, S_EWMA_B, S_EWMA_C, S_SIGMA2]] = sigma**2
-        stats[S_PACE] = 1.0
+        if self.now >= stats[S_PACE_UNTIL]:
+            stats[S_PACE] = 1.0
 
     def pace_cap(self, book: int = 0) -> float:
         """The largest pace the flow can have: candidates come at this rate."""

@@ -290,7 +290,9 @@ class Activity:
     """How the pace of noise and metaorders follows the time of day and excites itself.
 
     A share `feedback` of the activity is proportional to past variance over that of `reference_vol` (points a
-    square-root minute), up to `cap`; over the session it is `base + rise |2x - 1|^3`.
+    square-root minute), up to `cap`; over the session it is `base + rise |2x - 1|^3`. In the course of a session it
+    holds from the next time on at which the pace is computed (every ten seconds). A stream that has started keeps the
+    largest pace of its start: send it again where that has risen.
     """
 
     feedback: float

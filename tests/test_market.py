@@ -414,6 +414,24 @@ def test_arming_replaces_what_was_armed() -> None:
     assert [(time - OPEN, ring.kind) for time, ring in one.rings] == [(0, "open"), (10 * SECOND, "time")]
 
 
+def test_activity_of_mid_session_holds_from_the_next_ten_seconds_on() -> None:
+    """Streams have passed over candidates up to there, which a new pace at once would leave out."""
+
+    def times(*actions: Action) -> list[int]:
+        model, _, one, two = walls()
+        two.ready = lambda view: [Activity(0.0, 2.0, 4.0, 0.5, 0.0), NoiseOrders(20.0, size=1.0, selective=0.0)]
+        at(one, OPEN + 14 * SECOND, *actions)
+        run(model, 1)
+        return model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist()
+
+    before, after = times(), times(Activity(0.0, 1.0, 4.0, 0.05, 0.0))
+    assert len(before) > 200
+    assert [time for time in before if time < OPEN + 19 * SECOND] == [
+        time for time in after if time < OPEN + 19 * SECOND
+    ]
+    assert len(after) < 0.7 * len(before)
+
+
 @pytest.mark.parametrize(("low", "high", "alpha"), [(1.0, 9.0, 1.5), (2.5, 40.0, 1.0), (20.0, 6000.0, 1.5)])
 def test_mean_of_metaorders_is_that_of_whole_contracts(low: float, high: float, alpha: float) -> None:
     sizes = np.array([int(pareto(7, index, 4, low, high, alpha)) for index in range(100_000)])
