@@ -64,7 +64,7 @@ class PutHedger(Trader):
         return [TradeOptions(Contract(self._expiry(view), strike, False), round(rate * hours))]
 
     def _expiry(self, view: View) -> date:
-        """A trading day ahead, up to the longest, each as likely."""
+        """A day drawn evenly from tomorrow to the longest or, without trading or options then, the last before it."""
         ahead = 1 + int(self.draw.uniform() * self.p.longest_days)
         day = view.date + timedelta(days=ahead)
         while not (is_trading_day(day) and view.is_quoted(day)):

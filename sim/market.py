@@ -1,4 +1,8 @@
-"""The market: buffers, clock, alarms and ledger around the compiled kernel. The only caller of the kernel."""
+"""The market: buffers, clock, alarms and ledger around the compiled kernel.
+
+The only caller of the kernel's functions, but for the benchmark, which measures them bare. Others take from the kernel
+its codes and the names of its columns, and the keyed draws.
+"""
 
 from __future__ import annotations
 
@@ -28,6 +32,8 @@ from sim.kernel.state import (
     HALTED,
     HEAD,
     ID,
+    KEY,
+    LANE,
     LANES,
     LAST,
     LEDGER,
@@ -101,6 +107,7 @@ from sim.kernel.world import (
     S_TWO_SIDED,
     S_U_BASE,
     S_U_RISE,
+    S_VOLUME_RATE,
     SEEN_AT,
     SEEN_POSITION,
     SEEN_SIGMA2,
@@ -240,6 +247,11 @@ class Market:
     def is_live(self, row: int, order: int) -> bool:
         """Whether an order or waiting stop is still there."""
         return bool(self.b.orders[row, ID] == order)
+
+    def order(self, row: int) -> tuple[int, int]:
+        """Open contracts, signed, and price of the order or waiting stop (its stop price) in a row."""
+        lane, key, size = (int(self.b.orders[row, column]) for column in (LANE, KEY, QTY))
+        return size * (1 - 2 * (lane & 1)), int(key_of(lane, key))
 
     def open_auction(self, book: int = 0) -> int:
         """End the call auction of a book; contracts traded. The market's pulse starts with the first one."""
@@ -382,6 +394,14 @@ class Market:
     def hourly_sigma(self, book: int = 0) -> float:
         """Volatility over about the last hour, in ticks a square-root minute."""
         return math.sqrt(self.w.stats[book, S_EWMA_C])
+
+    def recent_sigma(self, book: int = 0) -> float:
+        """Volatility over about the last five minutes, in ticks a square-root minute."""
+        return math.sqrt(self.w.stats[book, S_EWMA_B])
+
+    def volume_rate(self, book: int = 0) -> float:
+        """Contracts a second over about the last minute."""
+        return float(self.w.stats[book, S_VOLUME_RATE])
 
     def integrals(self, book: int = 0) -> np.ndarray:
         """Time integrals (ns): dollars at the best quotes per side, spread in ticks, one-tick and quoted time."""

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from sim.kernel.ladder import key_of
-from sim.kernel.state import ASKS, BIDS, ID, KEY, LANE, QTY
-from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
+from sim.kernel.state import ASKS, BIDS
 from sim.options import Contract
 from sim.surface import Surface
 from sim.trader import Order, Refused, Trader, Work
@@ -119,12 +114,12 @@ class View:
     def realised_vol(self) -> float:
         """Volatility over the last minutes, in points a square-root minute (EWMA of five minutes)."""
         seen = self._model.frozen
-        return seen.realised_vol if seen else math.sqrt(self._model.market.w.stats[0, S_EWMA_B]) * TICK_POINTS
+        return seen.realised_vol if seen else self._model.market.recent_sigma() * TICK_POINTS
 
     @property
     def volume_rate(self) -> float:
         """Contracts a second over the last minute."""
-        return float(self._model.market.w.stats[0, S_VOLUME_RATE])
+        return self._model.market.volume_rate()
 
     @property
     def depth_musd(self) -> float:
@@ -196,18 +191,11 @@ class View:
     @property
     def orders(self) -> list[Order]:
         """Own orders in the book, in the order they arrived."""
-        b = self._model.market.b
-        live = [(row, order) for row, order in self._model.floor.sent(self._trader) if b.orders[row, ID] == order]
-        return [
-            Order(row, order, int(b.orders[row, QTY]) * (1 - 2 * int(b.orders[row, LANE] & 1)), _points(b.orders[row]))
-            for row, order in live
-        ]
+        market = self._model.market
+        rows = [(row, ident, *market.order(row)) for row, ident in self._model.floor.sent(self._trader)]
+        return [Order(row, ident, contracts, points(price)) for row, ident, contracts, price in rows]
 
     @property
     def refused(self) -> list[Refused]:
         """Own messages refused since this trader last decided."""
         return self._model.floor.refused(self._trader)
-
-
-def _points(order: np.ndarray) -> float:
-    return points(int(key_of(order[LANE], order[KEY])))

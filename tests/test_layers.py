@@ -91,6 +91,19 @@ def test_kernel_knows_nothing_above_it() -> None:
         assert all(module.startswith("sim.kernel") for module in outside), path
 
 
+def test_only_the_market_calls_the_kernel() -> None:
+    """Others take codes, names of columns and draws; the benchmark measures the kernel bare."""
+    for path in SOURCES:
+        own = name_of(path)
+        if own.startswith("sim.kernel") or own in ("sim.market", "sim.bench"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sim.kernel"):
+                names = {alias.name for alias in node.names}
+                plain = names <= {"codes", "world"} if node.module == "sim.kernel" else all(map(str.isupper, names))
+                assert plain or node.module == "sim.kernel.draws", f"{own} imports {names} from {node.module}"
+
+
 def test_every_module_that_is_named_exists() -> None:
     known = {unit_of(name_of(path)) for path in SOURCES}
     assert set(RANK) <= known
