@@ -19,14 +19,22 @@ class ValueTrader(Trader):
     class Params(Trader.Params):
         """Thresholds, slope and limits."""
 
-        nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold")
-        furthest_pct: float = number(1.5, 0, 50, "%", "widest")
-        slope_contracts: float = number(5000.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold")
-        limit_contracts: float = number(40_000.0, 0, 1e6, "contracts", "largest position of all together")
-        pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together")
-        caution: float = number(8.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)")
-        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
-        auction_contracts: float = number(2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side")
+        nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
+        furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
+        slope_contracts: float = number(
+            5000.0, 0, 1e5, "contracts/point", "position of all per point beyond threshold", source="study"
+        )
+        limit_contracts: float = number(
+            40_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
+        )
+        pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together", source="study")
+        caution: float = number(
+            8.0, 0, 100, "1", "how bad news widens the thresholds: x (1 + caution x bad tone)", source="study"
+        )
+        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
+        auction_contracts: float = number(
+            2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side", source="study"
+        )
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

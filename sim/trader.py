@@ -347,15 +347,13 @@ class Each:
         return values
 
 
-def number(default: Any, low: float, high: float, unit: str, description: str, *, source: str = "") -> Any:
+def number(default: Any, low: float, high: float, unit: str, description: str, *, source: str) -> Any:
     """Field of a `Params` class: a number with its bounds (inclusive), unit, meaning and source ("guess" is one)."""
     about: dict[str, Any] = {"unit": unit, "source": source}
     return Field(default, ge=low, le=high, description=description, json_schema_extra=about)
 
 
-def numbers(
-    default: tuple[float, ...], low: float, high: float, unit: str, description: str, *, source: str = ""
-) -> Any:
+def numbers(default: tuple[float, ...], low: float, high: float, unit: str, description: str, *, source: str) -> Any:
     """The same for a tuple of numbers; the bounds are those of each."""
     field: Any = Field(default, description=description, json_schema_extra={"unit": unit, "source": source})
     field.metadata.append(Each(low, high))
