@@ -13,7 +13,7 @@ class CloseBuyer(CloseTrader):
     class Params(CloseTrader.Params):
         """Imbalance of the market-on-close orders."""
 
-        contracts: float = number(2000.0, -1e6, 1e6, "contracts", "bought by all on the close")
+        contracts: float = number(2000.0, -1e6, 1e6, "contracts", "bought by all on the close", source="study")
 
     def wanted(self, view: View) -> float:
         """What customers have ordered."""

@@ -13,13 +13,17 @@ from sim.view import View
 
 
 class CloseTrader(Trader):
-    """Decides once, some minutes before the close, and works its order to the close."""
+    """Decides once a day, some minutes before the close or right after the open, and works its order to the close."""
 
     class Params(Trader.Params):
         """When they trade."""
 
-        before_close_minutes: float = number(25.0, 1, 390, "min", "start before the close")
-        stop_before_minutes: float = number(1.0, 0, 389, "min", "end before the close")
+        before_close_minutes: float = number(25.0, 1, 390, "min", "start before the close", source="guess")
+        stop_before_minutes: float = number(1.0, 0, 389, "min", "end before the close", source="guess")
+
+    def __init__(self, model: object, **about: object) -> None:
+        super().__init__(model, **about)  # type: ignore[arg-type]
+        self.minutes_before = self.p.before_close_minutes + self.draw.uniform()
 
     def wanted(self, view: View) -> float:
         """Contracts to trade today."""
@@ -33,5 +37,5 @@ class CloseTrader(Trader):
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Once, before the close."""
-        start = view.closes - round((self.p.before_close_minutes + self.draw.uniform()) * MINUTE)
+        start = max(view.closes - round(self.minutes_before * MINUTE), view.opens + 1)
         return [At(start)] if view.now < start else []

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from sim.trader import Above, Action, Alarm, Below, Ring, Trader, Work, number
+from sim.trader import Above, Action, Alarm, Below, Ring, Trader, Work, number, numbers
 from sim.view import View
 
 DAYS = 252
@@ -25,22 +25,55 @@ class TrendFollower(Trader):
         """Size of all funds together, their levels and their execution."""
 
         contracts: float = number(
-            25_000.0, 0, 1e6, "contracts", "position of all funds, fully long at target volatility"
+            25_000.0,
+            0,
+            1e6,
+            "contracts",
+            "position of all funds, fully long at target volatility",
+            source="guess of the order of Goldman Sachs desk notes, Nov 2025",
         )
-        horizons_days: tuple[int, ...] = (10, 20, 50, 100, 200)
-        """Horizons of the moving averages."""
-        first_points: tuple[float, ...] = (6700.0, 6685.0, 6457.0, 6300.0, 6150.0)
-        """Level of each horizon's average, for the first fund."""
-        last_points: tuple[float, ...] = (6685.0, 6665.0, 6420.0, 6270.0, 6100.0)
-        """The same for the last; the others lie evenly between."""
-        weights: tuple[float, ...] = (0.2, 0.2, 0.2, 0.2, 0.2)
-        """Share of each horizon."""
-        rearm_points: float = number(10.0, 0, 1000, "points", "a trigger is armed this far above it")
-        target_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility at which a position has its full size")
-        past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days")
-        twap_low_seconds: float = number(450.0, 1, 23_400, "s", "shortest time over which a sale is worked")
-        twap_high_seconds: float = number(1350.0, 1, 23_400, "s", "longest")
-        pov: float = number(0.05, 0, 1, "share of volume", "largest participation of a fund")
+        horizons_days: tuple[int, ...] = numbers(
+            (10, 20, 50, 100, 200),
+            1,
+            1000,
+            "days",
+            "of the moving averages",
+            source="guess; form: Hurst, Ooi and Pedersen 2013",
+        )
+        first_points: tuple[float, ...] = numbers(
+            (6700.0, 6685.0, 6457.0, 6300.0, 6150.0),
+            1,
+            1e5,
+            "points",
+            "level of each horizon's average, for the first fund",
+            source="short: the press on Goldman Sachs desk notes, Nov 2025; medium: the notes; long: guess",
+        )
+        last_points: tuple[float, ...] = numbers(
+            (6685.0, 6665.0, 6420.0, 6270.0, 6100.0),
+            1,
+            1e5,
+            "points",
+            "the same for the last fund; the others lie evenly between",
+            source="guess",
+        )
+        weights: tuple[float, ...] = numbers(
+            (0.2, 0.2, 0.2, 0.2, 0.2), 0, 1, "share", "of each horizon", source="assumed, even"
+        )
+        rearm_points: float = number(10.0, 0, 1000, "points", "a trigger is armed this far above it", source="guess")
+        target_vol: float = number(
+            0.15,
+            0.01,
+            2,
+            "1/sqrt(year)",
+            "volatility at which a position has its full size",
+            source="guess; form: Hurst, Ooi and Pedersen 2013",
+        )
+        past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days", source="guess")
+        twap_low_seconds: float = number(
+            450.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
+        )
+        twap_high_seconds: float = number(1350.0, 1, 23_400, "s", "longest", source="study")
+        pov: float = number(0.05, 0, 1, "share of volume", "largest participation of a fund", source="guess")
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Above, Action, Alarm, At, Below, Ring, Trader, Work, number
+from sim.trader import Above, Action, Alarm, At, Below, Ring, Trader, Work, number, numbers
 from sim.view import View
 
 CLOSEST_POINTS = 2.0
@@ -24,17 +24,42 @@ class OptionDealer(Trader):
     class Params(Trader.Params):
         """How finely and how fast dealers hedge, and what they ask."""
 
-        band_low_contracts: float = number(40.0, 0, 10_000, "contracts", "narrowest band of a dealer's hedge")
-        band_high_contracts: float = number(200.0, 0, 10_000, "contracts", "widest")
-        work_low_seconds: float = number(60.0, 1, 7200, "s", "shortest time over which a hedge is worked")
-        work_high_seconds: float = number(300.0, 1, 7200, "s", "longest")
-        fast_minutes: tuple[float, float] = (1.0, 5.0)
-        """Range of the time between two looks of a dealer that watches prices."""
-        slow_minutes: tuple[float, float] = (15.0, 30.0)
-        """Range for the others."""
-        pov: float = number(0.1, 0, 1, "share of volume", "largest participation of all dealers together")
-        spread_vol: float = number(0.002, 0, 0.1, "volatility", "half the quoted spread")
-        vega_vol: float = number(0.002, 0, 0.1, "volatility per $1M of vega sold", "what inventory adds to a quote")
+        band_low_contracts: float = number(
+            40.0,
+            0,
+            10_000,
+            "contracts",
+            "narrowest band of a dealer's hedge",
+            source="study; form: Whalley and Wilmott 1997",
+        )
+        band_high_contracts: float = number(
+            200.0, 0, 10_000, "contracts", "widest", source="study; form: Whalley and Wilmott 1997"
+        )
+        work_low_seconds: float = number(
+            60.0, 1, 7200, "s", "shortest time over which a hedge is worked", source="study"
+        )
+        work_high_seconds: float = number(300.0, 1, 7200, "s", "longest", source="study")
+        fast_minutes: tuple[float, float] = numbers(
+            (1.0, 5.0),
+            0.01,
+            390,
+            "min",
+            "least and most time between two looks of one that watches prices",
+            source="guess",
+        )
+        slow_minutes: tuple[float, float] = numbers((15.0, 30.0), 0.01, 390, "min", "of the others", source="guess")
+        pov: float = number(
+            0.1, 0, 1, "share of volume", "largest participation of all dealers together", source="guess"
+        )
+        spread_vol: float = number(0.002, 0, 0.1, "volatility", "half the quoted spread", source="guess")
+        vega_vol: float = number(
+            0.002,
+            0,
+            0.1,
+            "volatility per $1M of vega sold",
+            "what inventory adds to a quote",
+            source="guess; form: Garleanu, Pedersen and Poteshman 2009",
+        )
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

@@ -22,27 +22,44 @@ class MacroTrader(Trader):
     class Params(Trader.Params):
         """Signal, clips and peers."""
 
-        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
-        attention: float = number(0.25, 0, 10, "1", "chance of trading at a look at the reference volatility")
-        reference_vol_points: float = number(1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day")
-        attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility")
-        clip_contracts: float = number(138.0, 1, 10_000, "contracts", "median clip")
-        clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm")
-        limit_contracts: float = number(120_000.0, 0, 1e7, "contracts", "largest position of all together, either way")
-        work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked")
-        pov: float = number(0.8, 0, 1, "share of volume", "largest participation of all of them together")
-        news: float = number(0.8, 0, 10, "1/%", "weight of news")
-        news_decay_minutes: float = number(20.0, 0.1, 390, "min", "memory of news")
-        momentum: float = number(0.007, 0, 1, "1/point", "weight of the 15-minute move beyond the threshold")
-        momentum_minutes: int = number(15, 1, 390, "min", "over which the move is taken")
-        threshold_points: float = number(15.0, 0, 1000, "points", "smaller moves are noise")
-        momentum_cap: float = number(0.35, 0, 10, "1", "largest weight of momentum")
-        bitcoin: float = number(0.03, 0, 10, "1/%", "weight of bitcoin's moves")
-        bitcoin_decay_minutes: float = number(60.0, 0.1, 390, "min", "memory of bitcoin's moves")
-        herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side")
-        peers: int = number(6, 2, 1000, "traders", "neighbours in the network")
-        rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere")
-        choice: float = number(2.2, 0, 100, "1", "intensity of choice: how surely the signal's side is taken")
+        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="study")
+        attention: float = number(
+            0.25, 0, 10, "1", "chance of trading at a look at the reference volatility", source="study"
+        )
+        reference_vol_points: float = number(
+            1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"
+        )
+        attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility", source="study")
+        clip_contracts: float = number(138.0, 1, 10_000, "contracts", "median clip", source="study")
+        clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm", source="study")
+        limit_contracts: float = number(
+            120_000.0, 0, 1e7, "contracts", "largest position of all together, either way", source="study"
+        )
+        work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked", source="study")
+        pov: float = number(
+            0.8, 0, 1, "share of volume", "largest participation of all of them together", source="study"
+        )
+        news: float = number(0.8, 0, 10, "1/%", "weight of news", source="study")
+        news_decay_minutes: float = number(20.0, 0.1, 390, "min", "memory of news", source="study")
+        momentum: float = number(
+            0.007, 0, 1, "1/point", "weight of the 15-minute move beyond the threshold", source="study"
+        )
+        momentum_minutes: int = number(15, 1, 390, "min", "over which the move is taken", source="study")
+        threshold_points: float = number(15.0, 0, 1000, "points", "smaller moves are noise", source="study")
+        momentum_cap: float = number(0.35, 0, 10, "1", "largest weight of momentum", source="study")
+        bitcoin: float = number(0.03, 0, 10, "1/%", "weight of bitcoin's moves", source="guess")
+        bitcoin_decay_minutes: float = number(60.0, 0.1, 390, "min", "memory of bitcoin's moves", source="guess")
+        herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side", source="study; form: Lux 1995")
+        peers: int = number(6, 2, 1000, "traders", "neighbours in the network", source="guess")
+        rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere", source="guess")
+        choice: float = number(
+            2.2,
+            0,
+            100,
+            "1",
+            "intensity of choice: how surely the signal's side is taken",
+            source="study; form: Brock and Hommes 1998",
+        )
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

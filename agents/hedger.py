@@ -25,17 +25,21 @@ class PutHedger(Trader):
     class Params(Trader.Params):
         """How much insurance is bought, and when it is sold."""
 
-        contracts_per_hour: float = number(600.0, 0, 1e6, "contracts/h", "puts bought by all hedgers, calm")
-        fear_vix: float = number(20.0, 0, 200, "VIX points", "above it more is bought")
-        fear_factor: float = number(0.5, 0, 20, "1", "more bought per 5 VIX points above")
-        event_factor: float = number(1.0, 0, 20, "1", "more bought with an event due within two days")
-        otm_low_pct: float = number(1.0, 0, 50, "%", "nearest strike bought, below the index")
-        otm_high_pct: float = number(4.0, 0, 50, "%", "furthest")
-        longest_days: int = number(10, 1, 60, "days", "longest expiry bought")
-        cash_in_per_hour: float = number(0.3, 0, 10, "1/h", "hazard of selling once the event has passed")
-        deep_per_hour: float = number(0.1, 0, 10, "1/h", "hazard of selling a put of delta beyond 0.6")
-        every_minutes: float = number(20.0, 0.1, 390, "min", "mean time between two looks")
-        alarm_vix: float = number(2.0, 0.1, 100, "VIX points", "move that makes them look at once")
+        contracts_per_hour: float = number(
+            600.0, 0, 1e6, "contracts/h", "puts bought by all hedgers, calm", source="guess"
+        )
+        fear_vix: float = number(20.0, 0, 200, "VIX points", "above it more is bought", source="guess")
+        fear_factor: float = number(0.5, 0, 20, "1", "more bought per 5 VIX points above", source="guess")
+        event_factor: float = number(1.0, 0, 20, "1", "more bought with an event due within two days", source="guess")
+        otm_low_pct: float = number(1.0, 0, 50, "%", "nearest strike bought, below the index", source="guess")
+        otm_high_pct: float = number(4.0, 0, 50, "%", "furthest", source="guess")
+        longest_days: int = number(10, 1, 60, "days", "longest expiry bought", source="guess")
+        cash_in_per_hour: float = number(
+            0.3, 0, 10, "1/h", "hazard of selling once the event has passed", source="guess"
+        )
+        deep_per_hour: float = number(0.1, 0, 10, "1/h", "hazard of selling a put of delta beyond 0.6", source="guess")
+        every_minutes: float = number(20.0, 0.1, 390, "min", "mean time between two looks", source="guess")
+        alarm_vix: float = number(2.0, 0.1, 100, "VIX points", "move that makes them look at once", source="guess")
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]
@@ -60,7 +64,7 @@ class PutHedger(Trader):
         return [TradeOptions(Contract(self._expiry(view), strike, False), round(rate * hours))]
 
     def _expiry(self, view: View) -> date:
-        """A trading day ahead, up to the longest, each as likely."""
+        """A day drawn evenly from tomorrow to the longest or, without trading or options then, the last before it."""
         ahead = 1 + int(self.draw.uniform() * self.p.longest_days)
         day = view.date + timedelta(days=ahead)
         while not (is_trading_day(day) and view.is_quoted(day)):

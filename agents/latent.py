@@ -20,12 +20,26 @@ class LatentTrader(Trader):
         """Density, reach and life of the orders."""
 
         density_share: float = number(
-            0.0087, 0, 10, "1/s/tick", "contracts per second and tick of all over the depth's"
+            0.0087,
+            0,
+            10,
+            "1/s/tick",
+            "contracts per second and tick of all over the depth's",
+            source="study; form: Toth et al. 2011",
         )
-        life_seconds: float = number(1000.0, 1, 1e6, "s", "mean life")
-        reach_points: float = number(100.0, 1, 2000, "points", "how far behind the opposite best orders come")
-        size: float = number(10.0, 1, 1000, "contracts", "mean order")
-        hollow_points: float = number(4.0, 0.1, 1000, "points", "scale of the hollow of a book about to open")
+        life_seconds: float = number(1000.0, 1, 1e6, "s", "mean life", source="study; form: Donier et al. 2015")
+        reach_points: float = number(
+            100.0, 1, 2000, "points", "how far behind the opposite best orders come", source="study"
+        )
+        size: float = number(10.0, 1, 1000, "contracts", "mean order", source="study")
+        hollow_points: float = number(
+            4.0,
+            0.1,
+            1000,
+            "points",
+            "scale of the hollow of a book about to open",
+            source="guess; form: Toth et al. 2011",
+        )
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Stock the book before the auction, then keep the orders coming."""

@@ -14,7 +14,14 @@ class LeveragedFund(CloseTrader):
     class Params(CloseTrader.Params):
         """Exposure to be rebalanced."""
 
-        musd_per_pct: float = number(750.0, 0, 1e5, "$M per 1 %", "traded with the day's move by all funds, S&P part")
+        musd_per_pct: float = number(
+            750.0,
+            0,
+            1e5,
+            "$M per 1 %",
+            "traded with the day's move by all funds, S&P part",
+            source="Cheng and Madhavan 2009 for the form; JPMorgan note, Apr 2025, for the size",
+        )
 
     def wanted(self, view: View) -> float:
         """With the move of the day."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, Quote, Trader, number
+from sim.trader import Action, Quote, Trader, number, numbers
 from sim.units import contracts_of
 from sim.view import View
 
@@ -21,28 +21,38 @@ class MarketMaker(Trader):
     class Params(Trader.Params):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
 
-        depth_share: float = number(1.38, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's")
-        most_share: float = number(1.0, 0, 1, "1", "of these, the most of one maker")
-        inventory_share: float = number(27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same")
-        memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory")
-        shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price")
-        shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here")
-        levels: int = number(10, 1, 15, "ticks", "length of the ladder")
-        looks: float = number(2.0, 0, 1000, "1/s", "looks of a maker at one side of its ladder")
-        refill: float = number(0.0125, 0, 1, "share", "of what is missing that comes back at a look")
-        fills: float = number(12.0, 0, 1000, "1/s", "looks at an open spread of a maker")
-        skew: float = number(1.0, 0, 10, "1", "strength of the inventory skew")
-        tilt: float = number(0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled")
-        withdrawal: float = number(0.4, 0, 4, "1", "exponent of depth against volatility")
+        depth_share: float = number(
+            1.38, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's", source="study"
+        )
+        most_share: float = number(1.0, 0, 1, "1", "of these, the most of one maker", source="study")
+        inventory_share: float = number(
+            27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same", source="study"
+        )
+        memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory", source="study")
+        shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price", source="study")
+        shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here", source="study")
+        levels: int = number(10, 1, 15, "ticks", "length of the ladder", source="study")
+        looks: float = number(2.0, 0, 1000, "1/s", "looks of a maker at one side of its ladder", source="study")
+        refill: float = number(0.0125, 0, 1, "share", "of what is missing that comes back at a look", source="study")
+        fills: float = number(12.0, 0, 1000, "1/s", "looks at an open spread of a maker", source="study")
+        skew: float = number(
+            1.0, 0, 10, "1", "strength of the inventory skew", source="assumed; form: Avellaneda and Stoikov 2008"
+        )
+        tilt: float = number(
+            0.5, 0, 1, "1", "how far inventory decides which side of an open spread is filled", source="study"
+        )
+        withdrawal: float = number(0.4, 0, 4, "1", "exponent of depth against volatility", source="study")
         reference_vol_points: float = number(
             4.0,
             0.01,
             100,
             "points/sqrt(min)",
             "volatility at which depth is full, in a book of $5M; in others inverse to depth",
+            source="study",
         )
-        bounds: tuple[float, float] = (0.2, 1.0)
-        """Least and largest factor of the withdrawal."""
+        bounds: tuple[float, float] = numbers(
+            (0.2, 1.0), 0, 100, "1", "least and largest factor of the withdrawal", source="study"
+        )
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Start the ladder with the session."""

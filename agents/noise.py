@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number
+from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number, numbers
 from sim.view import View
 
 REFERENCE_DEPTH_MUSD = 5.0
@@ -20,22 +20,39 @@ class NoiseTrader(Trader):
     class Params(Trader.Params):
         """Rate, mix and pace of the flow."""
 
-        contracts_per_second: float = number(50.0, 0, 10_000, "contracts/s", "flow of all noise traders at pace one")
-        metaorder_share: float = number(0.6, 0, 1, "share", "of the flow that comes in metaorders")
-        child_contracts: float = number(3.5, 1, 1000, "contracts", "mean market order")
-        selective: float = number(0.9, 0, 1, "share", "of orders that take no more than the best queue")
-        smallest_contracts: float = number(20.0, 1, 1e6, "contracts", "smallest metaorder")
-        largest_contracts: float = number(6000.0, 2, 1e6, "contracts", "largest metaorder")
-        tail: float = number(1.5, 1.01, 5, "1", "tail exponent of metaorder sizes")
-        participation: tuple[float, float] = (0.02, 0.15)
-        """Range of a metaorder's share of the flow."""
-        feedback: float = number(0.35, 0, 0.99, "1", "share of activity that past volatility excites")
-        activity_cap: float = number(2.5, 1, 100, "1", "largest activity")
-        reference_vol_points: float = number(
-            4.0, 0.01, 100, "points/sqrt(min)", "volatility of activity one in a book of $5M; in others inverse to depth"
+        contracts_per_second: float = number(
+            50.0, 0, 10_000, "contracts/s", "flow of all noise traders at pace one", source="study"
         )
-        u_base: float = number(0.88, 0, 10, "1", "pace at midday")
-        u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close")
+        metaorder_share: float = number(0.6, 0, 1, "share", "of the flow that comes in metaorders", source="study")
+        child_contracts: float = number(3.5, 1, 1000, "contracts", "mean market order", source="study")
+        selective: float = number(0.9, 0, 1, "share", "of orders that take no more than the best queue", source="study")
+        smallest_contracts: float = number(20.0, 1, 1e6, "contracts", "smallest metaorder", source="study")
+        largest_contracts: float = number(6000.0, 2, 1e6, "contracts", "largest metaorder", source="study")
+        tail: float = number(
+            1.5, 1.01, 5, "1", "tail exponent of metaorder sizes", source="Lillo, Mike and Farmer 2005"
+        )
+        participation: tuple[float, float] = numbers(
+            (0.02, 0.15), 1e-6, 1, "share", "range of a metaorder's share of the flow", source="study"
+        )
+        feedback: float = number(
+            0.35,
+            0,
+            0.99,
+            "1",
+            "share of activity that past volatility excites",
+            source="study; form: Blanc, Donier and Bouchaud 2017",
+        )
+        activity_cap: float = number(2.5, 1, 100, "1", "largest activity", source="study")
+        reference_vol_points: float = number(
+            4.0,
+            0.01,
+            100,
+            "points/sqrt(min)",
+            "volatility of activity one in a book of $5M; in others inverse to depth",
+            source="study",
+        )
+        u_base: float = number(0.88, 0, 10, "1", "pace at midday", source="study")
+        u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Start the streams with the session."""

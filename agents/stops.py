@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Above, Action, Alarm, OnFill, Ring, Stop, Trader, number
+from sim.trader import Above, Action, Alarm, OnFill, Ring, Stop, Trader, number, numbers
 from sim.view import View
 
 GRID_POINTS = 5.0
@@ -20,14 +20,28 @@ class StopHolder(Trader):
     class Params(Trader.Params):
         """Where stops lie and how many."""
 
-        top_points: float = number(6720.0, 1, 1e5, "points", "highest stop")
-        bottom_points: float = number(6480.0, 1, 1e5, "points", "lowest stop")
-        density_contracts: float = number(50.0, 0, 10_000, "contracts/point", "stops everywhere between")
-        clusters_points: tuple[float, ...] = (6700.0, 6650.0, 6631.0, 6600.0, 6574.0, 6550.0, 6500.0)
-        """Round numbers and prior lows just below which stops cluster."""
-        cluster_contracts: float = number(500.0, 0, 1e5, "contracts", "stops of a cluster")
-        below_points: float = number(2.0, 0, 100, "points", "how far below its number a cluster spreads")
-        rearm_points: float = number(10.0, 0, 1000, "points", "a stop is placed once the price is this far above it")
+        top_points: float = number(6720.0, 1, 1e5, "points", "highest stop", source="study")
+        bottom_points: float = number(6480.0, 1, 1e5, "points", "lowest stop", source="study")
+        density_contracts: float = number(
+            50.0, 0, 10_000, "contracts/point", "stops everywhere between", source="guess; form: Osler 2005"
+        )
+        clusters_points: tuple[float, ...] = numbers(
+            (6700.0, 6650.0, 6631.0, 6600.0, 6574.0, 6550.0, 6500.0),
+            1,
+            1e5,
+            "points",
+            "just below them stops cluster",
+            source="round numbers and prior lows (Osler 2005)",
+        )
+        cluster_contracts: float = number(
+            500.0, 0, 1e5, "contracts", "stops of a cluster", source="guess; form: Osler 2005"
+        )
+        below_points: float = number(
+            2.0, 0, 100, "points", "how far below its number a cluster spreads", source="guess; form: Osler 2005"
+        )
+        rearm_points: float = number(
+            10.0, 0, 1000, "points", "a stop is placed once the price is this far above it", source="guess"
+        )
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

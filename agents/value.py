@@ -19,17 +19,28 @@ class ValueTrader(Trader):
     class Params(Trader.Params):
         """Thresholds, slope and limits."""
 
-        nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold")
-        furthest_pct: float = number(1.5, 0, 50, "%", "widest")
+        nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
+        furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            1500.0, 0, 1e5, "contracts/point/$M", "position of all per point beyond threshold and $M of depth"
+            1500.0,
+            0,
+            1e5,
+            "contracts/point/$M",
+            "position of all per point beyond threshold and $M of depth",
+            source="study",
         )
-        patience_minutes: float = number(10.0, 0.1, 390, "min", "time over which a position is built")
-        limit_contracts: float = number(100_000.0, 0, 1e6, "contracts", "largest position of all together")
-        pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together")
-        caution_pct: float = number(3.0, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion")
-        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks")
-        auction_contracts: float = number(2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side")
+        patience_minutes: float = number(10.0, 0.1, 390, "min", "time over which a position is built", source="study")
+        limit_contracts: float = number(
+            100_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
+        )
+        pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together", source="study")
+        caution_pct: float = number(
+            3.0, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
+        )
+        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
+        auction_contracts: float = number(
+            2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side", source="study"
+        )
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

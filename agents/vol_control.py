@@ -16,12 +16,12 @@ class VolControlFund(CloseTrader):
     class Params(CloseTrader.Params):
         """Assets, target and memory."""
 
-        assets_musd: float = number(60_000.0, 0, 1e7, "$M", "S&P assets of all funds")
-        target_vol: float = number(0.12, 0.01, 2, "1/sqrt(year)", "target volatility")
-        past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility estimated so far")
-        memory_days: float = number(20.0, 1, 250, "days", "memory of the estimate")
-        largest_exposure: float = number(1.5, 0, 5, "1", "cap of the exposure")
-        same_day: float = number(0.3, 0, 1, "share", "of the change traded the same day")
+        assets_musd: float = number(60_000.0, 0, 1e7, "$M", "S&P assets of all funds", source="guess")
+        target_vol: float = number(0.12, 0.01, 2, "1/sqrt(year)", "target volatility", source="guess")
+        past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility estimated so far", source="guess")
+        memory_days: float = number(20.0, 1, 250, "days", "memory of the estimate", source="guess")
+        largest_exposure: float = number(1.5, 0, 5, "1", "cap of the exposure", source="guess")
+        same_day: float = number(0.3, 0, 1, "share", "of the change traded the same day", source="guess")
 
     def exposure(self, vol: float) -> float:
         """Exposure at a volatility."""

@@ -29,7 +29,8 @@ from sim.kernel.state import EVENT_TAPE, MESSAGES, Books, new_books
 from sim.kernel.stream import STANDING, write_stream
 from sim.model import MarketModel
 from sim.records import write_run
-from sim.scenario import Scenario, load
+from sim.scenario import load
+from sim.tables import Scenario
 
 CHAIN_STEPS = 100_000_000
 KEY = 20_251_120

@@ -91,9 +91,10 @@ def run(
 
 @app.command()
 def describe(scenario: ScenarioFile) -> None:
-    """List a scenario's numbers with their units, ranges and sources."""
-    from sim.scenario import Row, load
-    from sim.scenario import describe as rows
+    """List a scenario's numbers with their units, ranges, meanings and sources."""
+    from sim.describe import Row
+    from sim.describe import describe as rows
+    from sim.scenario import load
 
     loaded = load(scenario)
     if not out.is_terminal:

@@ -2,12 +2,14 @@
 
 Options trade over the counter at the best quote among the dealers. A quote is the surface's volatility plus what the
 dealer asks on top for a trade that adds to its risk. Positions add up to zero in every contract, and so does cash:
-what was open before the first day is held against the customers outside (owner 0).
+what was open before the first day is held against the customers outside (owner 0). At the close of its last day a
+contract is settled in cash, and is no longer traded.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 
 import numpy as np
 
@@ -21,7 +23,7 @@ type QuoteVol = Callable[[float], float]
 
 
 class OptionsDesk:
-    """Contracts (columns) and holdings of the owners (rows), int64, and the premiums paid, in cents."""
+    """Contracts (columns) and holdings of the owners (rows), int64, and premiums and settlements received, in cents."""
 
     def __init__(self, opening: OptionBook, n_owners: int) -> None:
         self.book = opening
@@ -83,13 +85,16 @@ class OptionsDesk:
     ) -> tuple[int, float]:
         """Trade at the best quote of the dealers; who took the other side, and the dollars of vega it has sold.
 
-        The premium is rounded to cents once. With no other dealer there is no trade: the answer is (0, 0.0).
+        The premium is rounded to cents once. With no other dealer, or in a contract that
+        has expired, there is no trade: the answer is (0, 0.0).
         """
         if not set(dealers) - {customer} or contracts == 0:
             return 0, 0.0
         column = self._column(contract)
         row = self.rows(surface)[column]
         quotes = surface.at(now)
+        if quotes.term[0][row] <= 0:
+            return 0, 0.0
         strike = np.array([contract.strike])
         vol = float(quotes.vols(spot, strike, np.array([row]))[0])
         years = float(quotes.term[0][row])
@@ -105,6 +110,14 @@ class OptionsDesk:
         self.cash_cents[[customer, dealer]] += [-premium, premium]
         self.traded += abs(contracts)
         return dealer, vega
+
+    def settle(self, day: date, spot: float) -> None:
+        """Pay what contracts that expire by a day are worth at that day's close, `spot` points; they are gone then."""
+        due = np.flatnonzero(self.book.expiry <= np.datetime64(day))
+        strike, is_call = self.book.strike[due], self.book.is_call[due]
+        worth = np.maximum(np.where(is_call, spot - strike, strike - spot), 0.0)
+        self.cash_cents += self.holdings[:, due] @ np.rint(worth * OPTION_POINT_CENTS).astype(np.int64)
+        self.holdings[:, due] = 0
 
     def _column(self, contract: Contract) -> int:
         known = _contracts(self.book)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 from dataclasses import dataclass
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from sim.alarms import NEVER
 from sim.kernel import world as k
 from sim.kernel.codes import (
+    OK,
     OP_CANCEL,
     OP_FOK,
     OP_IOC,
@@ -17,6 +23,7 @@ from sim.kernel.codes import (
     OP_POST,
     OP_STOP,
     OP_STOPLIMIT,
+    UNKNOWN_ID,
 )
 from sim.trader import (
     Action,
@@ -29,9 +36,12 @@ from sim.trader import (
     Market,
     Metaorders,
     Modify,
+    NewOrder,
     NoiseOrders,
     PostOnly,
     Quote,
+    Refusal,
+    Refused,
     Stop,
     StopLimit,
     Touch,
@@ -47,15 +57,24 @@ if TYPE_CHECKING:
 
 type Handle = tuple[int, int]
 
+OPERATIONS = {
+    Market: OP_MARKET,
+    Limit: OP_LIMIT,
+    Ioc: OP_IOC,
+    Fok: OP_FOK,
+    PostOnly: OP_POST,
+    Stop: OP_STOP,
+    StopLimit: OP_STOPLIMIT,
+}
+
 
 @dataclass
 class _Desk:
-    """What one trader has at work: its order being worked, other programs, orders in the book."""
+    """What one trader has at work: programs by kind of action, orders in the book; what was refused; streams so far."""
 
-    work: Handle | None
-    side: int
-    programs: list[Handle]
+    programs: dict[type, Handle]
     orders: list[tuple[int, int]]
+    refused: list[Refused]
     started: int
 
 
@@ -65,20 +84,23 @@ class Floor:
     def __init__(self, model: MarketModel) -> None:
         self._model = model
         self._desks: dict[int, _Desk] = {}
+        self._under_way: list[tuple[int, int, Action, Trader, int]] = []
+        self._sent = 0
 
     def clear(self) -> None:
-        """Forget all that was at work: a session has ended. Numbers of streams go on."""
+        """Forget all that was at work or under way: a session has ended. Numbers of streams go on."""
+        self._under_way = []
         for desk in self._desks.values():
-            desk.work, desk.programs, desk.orders = None, [], []
+            desk.programs, desk.orders = {}, []
 
     def desk(self, trader: Trader) -> _Desk:
         """What a trader has at work."""
-        return self._desks.setdefault(trader.owner, _Desk(None, 0, [], [], 0))
+        return self._desks.setdefault(trader.owner, _Desk({}, [], [], 0))
 
-    def working(self, trader: Trader) -> int:
-        """Contracts that a trader's `Work` still has to trade, signed."""
-        desk = self.desk(trader)
-        return 0 if desk.work is None else (1 - 2 * desk.side) * self._model.market.left(desk.work)
+    def left(self, kind: type, trader: Trader) -> int:
+        """Contracts that the `Work` or `Touch` a trader has standing still has to trade, signed."""
+        handle = self.desk(trader).programs.get(kind)
+        return 0 if handle is None else self._model.market.left(handle)
 
     def sent(self, trader: Trader) -> list[tuple[int, int]]:
         """Handles of the orders a trader has sent that are still in the book."""
@@ -86,123 +108,129 @@ class Floor:
         desk.orders = [handle for handle in desk.orders if is_live(*handle)]
         return desk.orders
 
+    def refused(self, trader: Trader) -> list[Refused]:
+        """Messages of a trader refused since `forget_refused`."""
+        return self.desk(trader).refused
+
+    def forget_refused(self, trader: Trader) -> None:
+        """Forget what was refused: the trader has seen it."""
+        self.desk(trader).refused = []
+
     def ordered(self, action: Action, trader: Trader) -> int:
-        """Futures contracts that an action orders on top of what is being worked, signed; 0 for standing liquidity."""
+        """Futures contracts that an action orders on top of what it replaces, signed; 0 for standing liquidity."""
         match action:
-            case Market() | Limit() | Ioc() | Fok() | PostOnly() | Stop() | StopLimit() | Touch():
+            case NewOrder():
                 return action.contracts
-            case Work():
-                return action.contracts - self.working(trader)
+            case Work() | Touch():
+                return action.contracts - self.left(type(action), trader)
         return 0
 
-    @singledispatchmethod
     def carry_out(self, action: Action, trader: Trader, decision: int) -> None:
-        """Carry out one action; TypeError for what is none."""
+        """Carry out one action, an order message once it has arrived; TypeError for what is no action."""
+        if trader.latency_ns > 0 and isinstance(action, NewOrder | Cancel | Modify):
+            self._sent += 1
+            arrival = self._model.market.now + trader.latency_ns
+            heapq.heappush(self._under_way, (arrival, self._sent, action, trader, decision))
+        else:
+            self._do(action, trader, decision)
+
+    def next_arrival(self) -> int:
+        """Time at which the next message arrives, NEVER if none is under way."""
+        return self._under_way[0][0] if self._under_way else NEVER
+
+    def deliver(self) -> None:
+        """Carry out the messages that have arrived by now: by time, then in the order in which they were sent."""
+        while self.next_arrival() <= self._model.market.now:
+            self._do(*heapq.heappop(self._under_way)[2:])
+
+    @singledispatchmethod
+    def _do(self, action: Action, trader: Trader, decision: int) -> None:
         raise TypeError(f"{trader.name} answered with {action!r}, which is no action")
 
     # Orders
 
-    def _send(
-        self, trader: Trader, decision: int, op: int, contracts: int, price: float = 0.0, stop: float = 0.0
-    ) -> None:
-        if contracts == 0:
+    @_do.register
+    def _(self, action: NewOrder, trader: Trader, decision: int) -> None:
+        if action.contracts == 0:
             return
-        _, row, order = self._model.market.send(
+        price, stop = map(ticks, action.prices())
+        code, row, order = self._model.market.send(
             trader.owner,
-            op,
-            side=int(contracts < 0),
-            price=ticks(price),
-            size=abs(contracts),
-            stop=ticks(stop),
+            OPERATIONS[type(action)],
+            side=int(action.contracts < 0),
+            price=price,
+            size=abs(action.contracts),
+            stop=stop,
             decision=decision,
-            latency_ns=trader.latency_ns,
         )
         if row:
             self.desk(trader).orders.append((row, order))
+        self._note(code, action, trader, decision)
 
-    @carry_out.register
-    def _(self, action: Market, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_MARKET, action.contracts)
-
-    @carry_out.register
-    def _(self, action: Limit, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_LIMIT, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: Ioc, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_IOC, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: Fok, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_FOK, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: PostOnly, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_POST, action.contracts, action.points)
-
-    @carry_out.register
-    def _(self, action: Stop, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_STOP, action.contracts, stop=action.points)
-
-    @carry_out.register
-    def _(self, action: StopLimit, trader: Trader, decision: int) -> None:
-        self._send(trader, decision, OP_STOPLIMIT, action.contracts, action.points, action.stop_points)
-
-    @carry_out.register
+    @_do.register
     def _(self, action: Cancel, trader: Trader, decision: int) -> None:
+        code = UNKNOWN_ID
         if (action.order.row, action.order.ident) in self.sent(trader):
-            self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
+            code, *_ = self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
+        self._note(code, action, trader, decision)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Modify, trader: Trader, decision: int) -> None:
-        market = self._model.market
+        market, code = self._model.market, UNKNOWN_ID
         if (action.order.row, action.order.ident) in self.sent(trader):
-            size, price = abs(action.contracts), ticks(action.points)
-            market.send(trader.owner, OP_MODIFY, row=action.order.row, size=size, price=price, decision=decision)
+            change = {"size": abs(action.contracts), "price": ticks(action.points)}
+            code, *_ = market.send(trader.owner, OP_MODIFY, row=action.order.row, decision=decision, **change)
+        self._note(code, action, trader, decision)
+
+    def _note(self, code: int, action: NewOrder | Cancel | Modify, trader: Trader, decision: int) -> None:
+        """Let trader and record know of a refusal."""
+        if code != OK:
+            self.desk(trader).refused.append(Refused(action, Refusal(code)))
+            self._model.recorder.refused(decision, Refusal(code))
 
     # Programs
 
-    def _start(self, trader: Trader, decision: int, kind: int, params: dict[int, float], **columns: int) -> Handle:
+    def _replace(
+        self, action: Action, trader: Trader, decision: int, kind: int, params: dict[int, float], **columns: int
+    ) -> Handle:
+        """Start a program in place of the one that the trader has standing of the action's kind."""
+        self._end(type(action), trader)
         desk = self.desk(trader)
         desk.started += 1
         chosen = {getattr(k, name): value for name, value in columns.items()}
         chosen |= {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision}
         chosen[k.P_KEY] = stream_key(trader.key, "program", desk.started)
-        return self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
+        handle = self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
+        desk.programs[type(action)] = handle
+        return handle
 
-    @carry_out.register
+    def _end(self, kind: type, trader: Trader) -> None:
+        """End the program of a kind of action that a trader has standing, if any."""
+        if (old := self.desk(trader).programs.pop(kind, None)) is not None:
+            self._model.market.stop_program(old)
+
+    def _trade(
+        self, action: Work | Touch, trader: Trader, decision: int, kind: int, params: dict[int, float], limit: int = 0
+    ) -> None:
+        """Start a program that trades a number of contracts; of none it only ends the old one."""
+        if action.contracts == 0:
+            self._end(type(action), trader)
+            return
+        side, left = int(action.contracts < 0), abs(action.contracts)
+        columns = {"P_SIDE": side, "P_LEFT": left, "P_END": action.until_ns, "P_LIMIT": limit}
+        self._replace(action, trader, decision, kind, params, **columns)
+
+    @_do.register
     def _(self, action: Work, trader: Trader, decision: int) -> None:
-        desk = self.desk(trader)
-        if desk.work is not None:
-            self._model.market.stop_program(desk.work)
-        desk.work, desk.side = None, int(action.contracts < 0)
-        if action.contracts:
-            desk.work = self._start(
-                trader,
-                decision,
-                k.SCHEDULE,
-                {k.SIZE: action.child, k.POV: action.pov},
-                P_SIDE=desk.side,
-                P_LEFT=abs(action.contracts),
-                P_END=action.until_ns,
-                P_LIMIT=ticks(action.limit),
-            )
+        params = {k.SIZE: action.child, k.POV: action.pov}
+        self._trade(action, trader, decision, k.SCHEDULE, params, ticks(action.limit))
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Touch, trader: Trader, decision: int) -> None:
-        if action.contracts:
-            handle = self._start(
-                trader,
-                decision,
-                k.TOUCH,
-                {k.RATE: action.looks_per_second, k.SIZE: action.child},
-                P_SIDE=int(action.contracts < 0),
-                P_LEFT=abs(action.contracts),
-                P_END=action.until_ns,
-            )
-            self.desk(trader).programs.append(handle)
+        params = {k.RATE: action.looks_per_second, k.SIZE: action.child}
+        self._trade(action, trader, decision, k.TOUCH, params)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Quote, trader: Trader, decision: int) -> None:
         params = {
             k.RATE: 2 * action.looks,
@@ -222,16 +250,9 @@ class Floor:
             k.H_LOW: action.bounds[0],
             k.H_HIGH: action.bounds[1],
         }
-        self._replace_programs(trader, self._start(trader, 0, k.LADDER, params))
+        self._replace(action, trader, 0, k.LADDER, params)
 
-    def _replace_programs(self, trader: Trader, *handles: Handle) -> None:
-        """Let these be all the programs of a trader beside its work."""
-        desk = self.desk(trader)
-        for old in desk.programs:
-            self._model.market.stop_program(old)
-        desk.programs = list(handles)
-
-    @carry_out.register
+    @_do.register
     def _(self, action: LatentOrders, trader: Trader, decision: int) -> None:
         params = {
             k.RATE: action.orders_per_second,
@@ -239,23 +260,22 @@ class Floor:
             k.SIZE: action.size,
             k.LIFE: action.life_seconds,
         }
-        handle = self._start(trader, 0, k.LATENT, params)
-        self._replace_programs(trader, handle)
+        handle = self._replace(action, trader, 0, k.LATENT, params)
         count = round(action.orders_per_second * action.life_seconds)
         if self._model.market.in_auction():
             self._model.market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: NoiseOrders, trader: Trader, decision: int) -> None:
         cap = self._model.market.pace_cap()
         params = {k.RATE: action.contracts_per_second / action.size * cap, k.CAP: cap, k.SIZE: action.size}
         params[k.SELECTIVE] = action.selective
-        self.desk(trader).programs.append(self._start(trader, 0, k.NOISE, params))
+        self._replace(action, trader, 0, k.NOISE, params)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Metaorders, trader: Trader, decision: int) -> None:
         cap = self._model.market.pace_cap()
-        mean = _pareto_mean(action.smallest, action.largest, action.tail)
+        mean = pareto_mean(action.smallest, action.largest, action.tail)
         params = {
             k.RATE: action.contracts_per_second / mean * cap,
             k.CAP: cap,
@@ -268,19 +288,22 @@ class Floor:
             k.PART_HIGH: action.participation[1],
             k.FLOW: action.flow,
         }
-        self.desk(trader).programs.append(self._start(trader, 0, k.META, params))
+        self._replace(action, trader, 0, k.META, params)
 
-    @carry_out.register
+    @_do.register
     def _(self, action: Activity, trader: Trader, decision: int) -> None:
         self._model.market.set_activity(
             action.feedback, action.cap, action.reference_vol / TICK_POINTS, action.base, action.rise
         )
 
-    @carry_out.register
+    @_do.register
     def _(self, action: TradeOptions, trader: Trader, decision: int) -> None:
         self._model.trade_options(trader, action.contract, action.contracts)
 
 
-def _pareto_mean(low: float, high: float, alpha: float) -> float:
-    """Mean of a Pareto distribution of tail exponent alpha (not 1) truncated to [low, high]."""
-    return alpha / (alpha - 1) * (low ** (1 - alpha) - high ** (1 - alpha)) / (low**-alpha - high**-alpha)
+def pareto_mean(low: float, high: float, alpha: float) -> float:
+    """Mean of whole contracts: the floors of a Pareto distribution of tail exponent alpha truncated to [low, high]."""
+    # The mean of whole numbers is the sum over n of the chance to reach n, which is one up to the smallest.
+    n = np.arange(math.floor(low) + 1, math.floor(high) + 1, dtype=np.float64)
+    reached = (n**-alpha - high**-alpha) / (low**-alpha - high**-alpha)
+    return math.floor(low) + float(reached.sum())

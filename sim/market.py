@@ -1,4 +1,8 @@
-"""The market: buffers, clock, alarms and ledger around the compiled kernel. The only caller of the kernel."""
+"""The market: buffers, clock, alarms and ledger around the compiled kernel.
+
+The only caller of the kernel's functions, but for the benchmark, which measures them bare. Others take from the kernel
+its codes and the names of its columns, and the keyed draws.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import add_program, deliver, end_program, pulse, put, run, set_off, world_room
+from sim.kernel.run import add_program, deliver, end_program, pulse, run, set_off, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -28,6 +32,8 @@ from sim.kernel.state import (
     HALTED,
     HEAD,
     ID,
+    KEY,
+    LANE,
     LANES,
     LAST,
     LEDGER,
@@ -73,13 +79,13 @@ from sim.kernel.world import (
     NODE_TOP,
     NONE,
     NOW,
-    ON_PENDING,
     P_ID,
     P_KIND,
     P_LEFT,
     P_ORDER,
     P_OWNER,
     P_ROW,
+    P_SIDE,
     P_SLOTS,
     PENDING_TOP,
     PROGRAM_TOP,
@@ -96,12 +102,14 @@ from sim.kernel.world import (
     S_ONE_TICK,
     S_OPEN,
     S_PACE,
+    S_PACE_UNTIL,
     S_SIGMA2,
     S_SPREAD,
     S_TRADES_SEEN,
     S_TWO_SIDED,
     S_U_BASE,
     S_U_RISE,
+    S_VOLUME_RATE,
     SEEN_AT,
     SEEN_POSITION,
     SEEN_SIGMA2,
@@ -218,12 +226,16 @@ class Market:
         stats[:, S_OPEN], stats[:, S_CLOSE], stats[:, S_LAST_MID2] = opens, closes, mid2
 
     def set_activity(self, feedback: float, cap: float, sigma: float, base: float, rise: float, book: int = 0) -> None:
-        """Set how the flow's pace follows the day and excites itself (`sim.trader.Activity`); sigma in ticks."""
+        """Set how the flow's pace follows the day and excites itself (`sim.trader.Activity`); sigma in ticks.
+
+        It holds from the next time on at which the pace is computed: up to there streams have passed over candidates.
+        """
         stats = self.w.stats[book]
         stats[[S_FEEDBACK, S_ACTIVITY_CAP, S_FLOW_SIGMA2, S_U_BASE, S_U_RISE]] = feedback, cap, sigma**2, base, rise
         if stats[S_EWMA_C] == 0.0:
             stats[[S_EWMA_A, S_EWMA_B, S_EWMA_C, S_SIGMA2]] = sigma**2
-        stats[S_PACE] = 1.0
+        if self.now >= stats[S_PACE_UNTIL]:
+            stats[S_PACE] = 1.0
 
     def pace_cap(self, book: int = 0) -> float:
         """The largest pace the flow can have: candidates come at this rate."""
@@ -237,6 +249,11 @@ class Market:
     def is_live(self, row: int, order: int) -> bool:
         """Whether an order or waiting stop is still there."""
         return bool(self.b.orders[row, ID] == order)
+
+    def order(self, row: int) -> tuple[int, int]:
+        """Open contracts, signed, and price of the order or waiting stop (its stop price) in a row."""
+        lane, key, size = (int(self.b.orders[row, column]) for column in (LANE, KEY, QTY))
+        return size * (1 - 2 * (lane & 1)), int(key_of(lane, key))
 
     def open_auction(self, book: int = 0) -> int:
         """End the call auction of a book; contracts traded. The market's pulse starts with the first one."""
@@ -273,14 +290,10 @@ class Market:
         decision: int = 0,
         cause: int = 0,
         book: int = 0,
-        latency_ns: int = 0,
     ) -> tuple[int, int, int]:
-        """Send one message; (code, row, id) of what rests of it. With a latency it is on its way: (OK, 0, 0)."""
+        """Send one message; (code, row, id) of what rests of it."""
         self._make_room()
         m = self._write(op, book, side, price, size, stop, row, owner, decision, cause)
-        if latency_ns > 0:
-            put(self.w, self.now + latency_ns, ON_PENDING, m, 0)
-            return 0, 0, 0
         code = int(deliver(self.b, self.w, m))
         rests = int(self.b.counts[ROW]) if op <= OP_STOPLIMIT and code == 0 else 0
         return code, rests, int(self.b.orders[rests, ID]) if rests else 0
@@ -331,8 +344,9 @@ class Market:
         return int(self.w.programs[program[0], P_ID]) == program[1]
 
     def left(self, program: tuple[int, int]) -> int:
-        """Contracts that a schedule still has to trade; 0 where it has ended."""
-        return int(self.w.programs[program[0], P_LEFT]) if self.alive(program) else 0
+        """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
+        row = self.w.programs[program[0]]
+        return (1 - 2 * int(row[P_SIDE])) * int(row[P_LEFT]) if self.alive(program) else 0
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
@@ -383,6 +397,14 @@ class Market:
     def hourly_sigma(self, book: int = 0) -> float:
         """Volatility over about the last hour, in ticks a square-root minute."""
         return math.sqrt(self.w.stats[book, S_EWMA_C])
+
+    def recent_sigma(self, book: int = 0) -> float:
+        """Volatility over about the last five minutes, in ticks a square-root minute."""
+        return math.sqrt(self.w.stats[book, S_EWMA_B])
+
+    def volume_rate(self, book: int = 0) -> float:
+        """Contracts a second over about the last minute."""
+        return float(self.w.stats[book, S_VOLUME_RATE])
 
     def integrals(self, book: int = 0) -> np.ndarray:
         """Time integrals (ns): dollars at the best quotes per side, spread in ticks, one-tick and quoted time."""

@@ -7,8 +7,11 @@ actions. Mesa's own scheduler sees one event a bar.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Iterable
-from datetime import date
+from copy import deepcopy
+from dataclasses import fields
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +28,13 @@ from sim.kernel.world import FILL
 from sim.market import Market
 from sim.news import News
 from sim.options import Contract, OptionBook
-from sim.recorder import Recorder
-from sim.records import tape_sha256
-from sim.scenario import NewsItem, Scenario, load
+from sim.recorder import Recorder, tape_sha256
+from sim.scenario import load
 from sim.surface import Quotes, Surface
+from sim.tables import NewsItem, Scenario
 from sim.trader import Ring, Trader
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, ticks
-from sim.view import View
+from sim.view import Frozen, View
 from sim.vix import vix, vix1d
 
 DIGESTION_NS = 10 * MINUTE
@@ -62,7 +65,9 @@ class MarketModel(mesa.Model):
     without
         Groups of agents to leave out.
     freeze_at_ns
-        From this time on every trader sees the mid and the VIX as they were then (for the anti-script test).
+        From this time on every trader sees prices and volatility as they were just then (for the anti-script test):
+        quotes, mids past and present, realised volatility, VIX, the options' surface. Time, news, bitcoin, volume and
+        what is the trader's own stay live.
     log_events
         Keep every order message, for a LOBSTER pair.
     **overrides
@@ -97,13 +102,18 @@ class MarketModel(mesa.Model):
             config = load(config.to_toml() if isinstance(config, Scenario) else config, overrides, without)
         self.config = config
         self.freeze_at_ns = freeze_at_ns
-        self.frozen: tuple[float, float] | None = None
+        self.frozen: Frozen | None = None
         self._build(config, log_events)
 
     @property
     def scenario_digest(self) -> str:
         """SHA-256 of the scenario."""
         return self.config.digest
+
+    @property
+    def today(self) -> date:
+        """The day."""
+        return self.config.session.first_day + timedelta(days=self.market.now // DAY)
 
     # Building
 
@@ -150,7 +160,7 @@ class MarketModel(mesa.Model):
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
         self._woken, self._again = (-1, -1), 0
-        self._mids: list[float] = []
+        self._mids: list[tuple[int, float]] = []
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
 
@@ -163,7 +173,7 @@ class MarketModel(mesa.Model):
         self.desk.divide({t.owner: w / sum(weights) for t, w in zip(self.dealers, weights, strict=True)})
         start = self.hours[0]
         for trader in self.dealers:
-            delta = self.option_greeks(trader.owner, self.prior_close, at=start)[0]
+            delta = self.option_greeks(trader.owner, self.prior_close, self.surface.at(start))[0]
             self.market.transfer(0, trader.owner, -round(delta), ticks(self.prior_close))
 
     def _regular_close(self, start: int) -> int:
@@ -203,6 +213,8 @@ class MarketModel(mesa.Model):
         self.market.start_session(start, *self.hours, round(2 * self.prior_close / TICK_POINTS))
         self.floor.clear()
         self.session_open = self.prior_close
+        self._mids = [(start, self.prior_close)]
+        self._freeze(start - 1)
         self._set_rules()
         for trader in in_turn(self.traders, start):
             self._quotes_seen[trader.owner] = self.market.count(QUOTES)
@@ -211,8 +223,9 @@ class MarketModel(mesa.Model):
             self._carry_out(trader, Ring("auction"), trader.prepare(View(self, trader)))
         self.market.open_auction()
         self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
-        self._mids = [self.session_open]
+        self._mids = [(start, self.session_open)]
         self._observe()
+        self._freeze(start)
         self.market.start_pulse()
         for trader in in_turn(self.traders, start):
             self._wake(trader, Ring("open"))
@@ -232,15 +245,17 @@ class MarketModel(mesa.Model):
         """Run the kernel from alarm to alarm up to `end`."""
         while True:
             code = self.market.advance(self._next_stop(end))
+            self.floor.deliver()
             if self._may_halt() and self.market.mid2() <= self._halts[0][0]:
                 self._halt()
             if self.market.take_ring() or code == FILL:
                 self._wake_filled()
             now = self.market.now
+            self._freeze(now)
             if self._reopens and now >= self._reopens:
                 self._reopen()
             self._publish(now, wake=True)
-            mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen[0] / TICK_POINTS)
+            mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
             for trader, ring in self.clock.due(now, mid2):
                 self._wake(trader, ring)
             if now >= end and self.clock.next_time() > end:
@@ -255,7 +270,9 @@ class MarketModel(mesa.Model):
         self.market.set_alarms(below, above)
         if self.market.rings() or not below < self.market.mid2() < above:
             return now
-        until = min(end, self.clock.next_time(), end if news is None else news)
+        until = min(end, self.clock.next_time(), self.floor.next_arrival(), end if news is None else news)
+        if self.freeze_at_ns is not None and not self.frozen:
+            until = min(until, self.freeze_at_ns)
         return max(now, min(until, self._reopens) if self._reopens else until)
 
     def _may_halt(self) -> bool:
@@ -275,15 +292,23 @@ class MarketModel(mesa.Model):
             self._option_cache = (-1, None)
 
     def _close_bar(self) -> None:
-        """End of a bar: freeze if it is time, the surface and the VIX move, records are taken."""
+        """End of a bar: the surface and the VIX move, at the close options are settled, records are taken."""
         now = self.market.now
-        self._mids.append(self.market.mid2() * TICK_POINTS / 2)
+        self._mids.append((now, self.market.mid2() * TICK_POINTS / 2))
         self._observe()
-        if self.freeze_at_ns is not None and self.frozen is None and now >= self.freeze_at_ns:
-            self.frozen = self._mids[-1], self.vix
         for trader in self.clock.moved(self.seen_vix, now):
-            self._wake(trader, Ring("vol", self.vix))
+            self._wake(trader, Ring("vol", self.seen_vix))
+        if now == self.hours[1]:
+            self.desk.settle(self.today, self.market.mid2() * TICK_POINTS / 2)
         self.recorder.bar(self)
+
+    def _freeze(self, now: int) -> None:
+        """Let all views show prices and volatility as they are, if it is time."""
+        if self.freeze_at_ns is None or self.frozen or now < self.freeze_at_ns:
+            return
+        anyone = View(self, self.traders[0])
+        prices = {field.name: getattr(anyone, field.name) for field in fields(Frozen) if field.name != "surface"}
+        self.frozen = Frozen(**prices, surface=deepcopy(self.surface))
 
     def _observe(self) -> None:
         """Let the surface see spot and realised volatility, then recompute VIX and VIX1D."""
@@ -322,6 +347,7 @@ class MarketModel(mesa.Model):
     def _carry_out(self, trader: Trader, ring: Ring, actions: Iterable[Any]) -> None:
         """Carry out what a trader answers; an answer is one decision, and is recorded."""
         actions = list(actions)
+        self.floor.forget_refused(trader)
         if not actions:
             return
         seen, now_seen = self._quotes_seen[trader.owner], self.market.count(QUOTES)
@@ -361,31 +387,35 @@ class MarketModel(mesa.Model):
     @property
     def seen_vix(self) -> float:
         """The VIX that traders see."""
-        return self.frozen[1] if self.frozen else self.vix
+        return self.frozen.vix if self.frozen else self.vix
 
     def mid_ago(self, minutes: int) -> float:
-        """Mid at the end of the bar so many minutes ago, at the open if that is later."""
-        bars = max(round(minutes * MINUTE / self.bar_ns), 1)
-        return self._mids[max(len(self._mids) - bars, 0)]
+        """Mid at the last end of a bar that is at least so many minutes ago; the session's open where there is none."""
+        until = self.market.now - minutes * MINUTE
+        return self._mids[max(bisect_right(self._mids, until, key=lambda entry: entry[0]) - 1, 0)][1]
 
-    def quotes(self, at: int | None = None) -> Quotes:
-        """The options surface now, or at a time."""
-        now = self.market.now if at is None else at
+    def quotes(self) -> Quotes:
+        """The options surface now."""
+        now = self.market.now
         if self._option_cache[0] != now or self._option_cache[1] is None:
             self._option_cache = now, self.surface.at(now)
         cached = self._option_cache[1]
         assert cached is not None
         return cached
 
-    def option_greeks(self, owner: int, spot: float, at: int | None = None) -> tuple[float, float, float, float]:
+    def seen_quotes(self) -> Quotes:
+        """The options surface that traders see."""
+        return self.frozen.surface.at(self.market.now) if self.frozen else self.quotes()
+
+    def option_greeks(self, owner: int, spot: float, quotes: Quotes) -> tuple[float, float, float, float]:
         """Delta, gamma, vanna and charm of an owner's options, in futures."""
         if not len(self.desk.book):
             return 0.0, 0.0, 0.0, 0.0
-        return self.desk.greeks(owner, self.quotes(at), self.desk.rows(self.surface), spot)
+        return self.desk.greeks(owner, quotes, self.desk.rows(self.surface), spot)
 
-    def own_options(self, owner: int, spot: float) -> list[tuple[Contract, int, float]]:
+    def own_options(self, owner: int, spot: float, quotes: Quotes) -> list[tuple[Contract, int, float]]:
         """An owner's options: contract, contracts, delta of one contract."""
-        return self.desk.options_of(owner, self.quotes(), self.desk.rows(self.surface), spot)
+        return self.desk.options_of(owner, quotes, self.desk.rows(self.surface), spot)
 
     def trade_options(self, trader: Trader, contract: Contract, contracts: int) -> None:
         """Trade options at the dealers' best quote, and let that dealer know."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
-from sim.scenario import NewsItem
 from sim.surface import Event
+from sim.tables import NewsItem
 from sim.units import DAY, MINUTE
 
 

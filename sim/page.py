@@ -41,7 +41,8 @@ from solara.server import settings as server_settings
 
 from sim.analysis.day import WATCHED_POINTS
 from sim.model import MarketModel
-from sim.scenario import Scenario, load, one_line
+from sim.scenario import load, one_line
+from sim.tables import Scenario
 from sim.units import moment_text
 
 SCENARIO = "THINBOOK_SCENARIO"

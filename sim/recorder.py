@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,14 +23,14 @@ from sim.kernel.state import (
     TRADES,
 )
 from sim.market import Market
-from sim.trader import Ring, Trader
+from sim.trader import Refusal, Ring, Trader
 from sim.units import TICK_CENTS, TICK_POINTS
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
 
 DECISION_COLUMNS = (
-    "decision time_ns agent name group alarm detail quotes_from quotes_to contracts action".split()  # noqa: SIM905
+    "decision time_ns agent name group alarm detail quotes_from quotes_to contracts action refused".split()  # noqa: SIM905
 )
 
 
@@ -55,6 +57,7 @@ class Recorder:
         self._traders = traders
         self._bars: list[dict[str, float]] = []
         self._decisions: list[tuple[Any, ...]] = []
+        self._refused: dict[int, Counter[Refusal]] = {}
         self._snapshots: list[np.ndarray] = []
         self._trades_seen = 0
         self._integrals = np.zeros(4)
@@ -76,6 +79,10 @@ class Recorder:
         number = len(self._decisions) + 1
         self._decisions.append((number, now, trader, ring, *seen, contracts, tuple(actions)))
         return number
+
+    def refused(self, decision: int, why: Refusal) -> None:
+        """Note that a message of a decision was refused."""
+        self._refused.setdefault(decision, Counter())[why] += 1
 
     def bar(self, model: MarketModel) -> None:
         """Note the bar that ends now."""
@@ -106,8 +113,9 @@ class Recorder:
         rows = np.zeros((len(self._traders), 5))
         rows[:, 0] = ledger[:, POSITION]
         rows[:, 1] = ledger[:, CASH] * TICK_CENTS + model.desk.cash_cents[1:]
+        spot = model.market.mid2() * TICK_POINTS / 2
         for owner in model.desk.owners():
-            rows[owner - 1, 2:] = model.option_greeks(owner, model.market.mid2() * TICK_POINTS / 2)[:3]
+            rows[owner - 1, 2:] = model.option_greeks(owner, spot, model.quotes())[:3]
         return rows
 
     def frames(self, market: Market) -> dict[str, pd.DataFrame]:
@@ -118,7 +126,7 @@ class Recorder:
             "quotes": pd.DataFrame(
                 market.tape(QUOTE_TAPE, QUOTES)[:, : len(QUOTE_COLUMNS)].copy(), columns=QUOTE_COLUMNS
             ),
-            "decisions": pd.DataFrame(map(_decision_row, self._decisions), columns=DECISION_COLUMNS),
+            "decisions": pd.DataFrame(map(self._decision_row, self._decisions), columns=DECISION_COLUMNS),
             "agents": self._agents(),
         }
 
@@ -135,26 +143,24 @@ class Recorder:
         frame["owner"] = frame["owner"].astype(np.int64)
         return frame.rename(columns={"owner": "agent"})
 
-
-def _decision_row(entry: tuple[Any, ...]) -> tuple[Any, ...]:
-    number, now, trader, ring, start, end, contracts, actions = entry
-    what = "; ".join(map(str, actions))
-    return (
-        number,
-        now,
-        trader.owner,
-        trader.name,
-        trader.group,
-        ring.kind,
-        str(ring.detail),
-        start,
-        end,
-        contracts,
-        what,
-    )
+    def _decision_row(self, entry: tuple[Any, ...]) -> tuple[Any, ...]:
+        number, now, trader, ring, start, end, contracts, actions = entry
+        who = trader.owner, trader.name, trader.group
+        what = "; ".join(map(str, actions))
+        refused = ", ".join(f"{count} {why.name}" for why, count in self._refused.get(number, {}).items())
+        return number, now, *who, ring.kind, str(ring.detail), start, end, contracts, what, refused
 
 
 def _volatility(model: MarketModel) -> dict[str, float]:
     atm = model.quotes().atm()
     alive = atm[atm > 0]
     return {"vix": model.vix, "vix1d": model.vix1d, "atm_iv": 100 * float(alive[0]) if len(alive) else 0.0}
+
+
+def tape_sha256(*arrays: np.ndarray) -> str:
+    """SHA-256 of integer arrays, as little-endian int64 with their shapes."""
+    tape = hashlib.sha256()
+    for array in arrays:
+        tape.update(str(array.shape).encode())
+        tape.update(np.ascontiguousarray(array).astype("<i8", casting="safe").tobytes())
+    return tape.hexdigest()

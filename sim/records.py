@@ -1,6 +1,6 @@
 """The run folder: what a run leaves behind, written whole or not at all.
 
-    scenario.toml   complete, see `sim.scenario`     provenance.json  versions, commit, seed, SHA-256 of the tape
+    scenario.toml   complete, see `sim.tables`     provenance.json  versions, commit, seed, SHA-256 of the tape
     summary.json    the day in numbers               bars, trades, quotes, decisions, agents .parquet
 
 A folder is written under a hidden name beside its place and then renamed, so that a folder under its own name is
@@ -9,7 +9,6 @@ always a finished one. It can be replaced by a run of the same scenario and seed
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -24,18 +23,17 @@ from datetime import date
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from sim.describe import unit_of
 from sim.lobster import write_pair
-from sim.scenario import Scenario, ScenarioError, did_you_mean, load, unit_of
+from sim.model import MarketModel
+from sim.scenario import ScenarioError, did_you_mean, load
+from sim.tables import Scenario
 from sim.units import DAY
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sim.model import MarketModel
 
 FRAMES = ("bars", "trades", "quotes", "decisions", "agents")
 FILES = ("scenario.toml", "provenance.json", "summary.json", *(f"{name}.parquet" for name in FRAMES))
@@ -76,8 +74,6 @@ class Run:
 
     def frame(self, name: str) -> pd.DataFrame:
         """One of the tables: bars, trades, quotes, decisions or agents."""
-        import pandas as pd
-
         if name not in FRAMES:
             raise RecordError(f"no table {name!r}{did_you_mean(name, FRAMES)} (tables: {', '.join(FRAMES)})")
         return pd.read_parquet(self.folder / f"{name}.parquet")
@@ -88,15 +84,6 @@ class Run:
         return {name: self.frame(name) for name in FRAMES}
 
 
-def tape_sha256(*arrays: np.ndarray) -> str:
-    """SHA-256 of integer arrays, as little-endian int64 with their shapes."""
-    tape = hashlib.sha256()
-    for array in arrays:
-        tape.update(str(array.shape).encode())
-        tape.update(np.ascontiguousarray(array).astype("<i8", casting="safe").tobytes())
-    return tape.hexdigest()
-
-
 # Running
 
 
@@ -104,8 +91,6 @@ def simulate(
     scenario: Scenario, seed: int, progress: Callable[[int, int], None] | None = None, *, log_events: bool = False
 ) -> MarketModel:
     """Run a scenario to its end; `progress` gets the bars done and the bars in total after each."""
-    from sim.model import MarketModel
-
     model = MarketModel(scenario, rng=seed, log_events=log_events)
     while model.running:
         model.step()
@@ -213,7 +198,7 @@ def write_run(
     wall_seconds : float
         How long the run took.
     tape_sha256 : str
-        See `tape_sha256`.
+        See `sim.recorder.tape_sha256`.
     settings : mapping, optional
         Overrides that made the scenario differ from its file, for the record.
     events : mapping, optional

@@ -1,11 +1,9 @@
-"""Scenarios: a TOML file in, validated and frozen objects out, and back.
+"""Reading scenarios: a TOML file in, a validated and frozen `Scenario` out.
 
-A scenario holds everything a run depends on except its seed. Three laws:
+A scenario holds everything a run depends on except its seed. Two laws:
 
 1. What is not understood is refused, in one line that names the file, the key and what would be right.
-2. `to_toml` writes the scenario complete: all defaults, all overrides, the book of options itself. Loading that text
-   gives the same scenario, with the same digest, wherever it lies.
-3. The digest depends on content alone, not on comments, formatting or the place of a file.
+2. Loading the text that `Scenario.to_toml` writes gives the same scenario, with the same digest, wherever it lies.
 
 Values pass through JSON on their way into pydantic's strict mode. That makes it as strict as TOML is: no number is
 made from a text or a boolean, while an array may become a tuple and a text a date.
@@ -14,297 +12,28 @@ made from a text or a boolean, while an array may become a tuple and a text a da
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib.util
 import json
 import math
 import pkgutil
-import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, time
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin
+from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
-import tomlkit
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    JsonValue,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
-from sim.clock import is_trading_day
-from sim.options import Contract, OptionBook
-from sim.surface import SurfaceParams
-from sim.units import clock_ns, moment_ns
+from sim.options import OptionBook
+from sim.tables import Crowd, CrowdTable, Scenario, Tables
 
 INT64 = 2**63
-LONGEST_OPTION_DAYS = 3600
-UNITS = {
-    "musd": "$M",
-    "usd": "$",
-    "cents": "cents",
-    "points": "index points",
-    "ticks": "ticks",
-    "pct": "%",
-    "contracts": "contracts",
-    "ns": "ns",
-    "seconds": "s",
-    "minutes": "min",
-    "hours": "h",
-    "days": "days",
-}
-"""Unit of a key by the last word of its name."""
 
 
 class ScenarioError(ValueError):
     """A scenario that cannot be used; its text is one line for the user."""
-
-
-# The tables of a scenario file
-
-
-class Table(BaseModel):
-    """A table of a scenario file: frozen, and no key but its own."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _clock(text: str) -> str:
-    if not re.fullmatch("[0-9]{2}:[0-9]{2}(:[0-9]{2})?", text):
-        raise ValueError(f"{text!r} is no clock time; write HH:MM or HH:MM:SS")
-    clock_ns(text)
-    return text
-
-
-def _moment(text: str) -> str:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if not moment or text not in (f"{moment:%Y-%m-%d %H:%M}", f"{moment:%Y-%m-%d %H:%M:%S}"):
-        raise ValueError(f"{text!r} is no moment; write YYYY-MM-DD HH:MM or YYYY-MM-DD HH:MM:SS")
-    return text
-
-
-Clock = Annotated[str, AfterValidator(_clock)]
-Moment = Annotated[str, AfterValidator(_moment)]
-Percent = Annotated[float, Field(gt=0, lt=100)]
-
-
-class Session(Table):
-    """When the market trades, and from where it starts."""
-
-    days: tuple[Annotated[date, Field(ge=date(1990, 1, 1), le=date(2100, 1, 1))], ...] = Field(
-        min_length=1, max_length=366, description="the trading days, in order"
-    )
-    open: Clock = Field("09:30", description="exchange time")
-    close: Clock = Field("16:00", description="exchange time")
-    end: Clock = Field(
-        default_factory=lambda data: data.get("close", "16:00"), description="the last day's last moment"
-    )
-    prior_close_points: float = Field(gt=0, le=1e6, description="the close before the first day")
-    value_points: float = Field(
-        default_factory=lambda data: data.get("prior_close_points", 1.0),
-        gt=0,
-        le=1e6,
-        description="the level of value at the start: the prior close",
-    )
-    bar_seconds: int = Field(60, ge=1, le=86_400, description="one step of the model")
-
-    @field_validator("days")
-    @classmethod
-    def _in_order(cls, days: tuple[date, ...]) -> tuple[date, ...]:
-        if list(days) != sorted(set(days)):
-            raise ValueError("the days must be in order, each once")
-        for day in days:
-            if not is_trading_day(day):
-                raise ValueError(f"{day}, a {day:%A}, is no trading day")
-        return days
-
-    @model_validator(mode="after")
-    def _open_before_close(self) -> Self:
-        if not clock_ns(self.open) < clock_ns(self.end) <= clock_ns(self.close):
-            raise ValueError(f"needs open < end <= close, not {self.open}, {self.end}, {self.close}")
-        return self
-
-    @property
-    def first_day(self) -> date:
-        """The day whose midnight is time zero."""
-        return self.days[0]
-
-    @property
-    def hours_ns(self) -> tuple[tuple[int, int], ...]:
-        """First and last moment of every day's trading, in nanoseconds; `end` is the last moment of the last."""
-        closes = [self.close] * (len(self.days) - 1) + [self.end]
-        return tuple(
-            (moment_ns(f"{day} {self.open}", self.first_day), moment_ns(f"{day} {close}", self.first_day))
-            for day, close in zip(self.days, closes, strict=True)
-        )
-
-
-class MarketRules(Table):
-    """The rules of the exchange."""
-
-    halts_pct: tuple[Percent, ...] = Field(
-        default=(7.0, 13.0, 20.0), description="falls from the prior close that halt trading; the last one ends the day"
-    )
-    halt_minutes: float = Field(default=15.0, gt=0, le=1440, description="length of a halt")
-    band_pct: float = Field(default=30.0, gt=0, lt=100, description="prices farther from the prior close are refused")
-
-    @model_validator(mode="after")
-    def _halts_rise(self) -> Self:
-        if list(self.halts_pct) != sorted(set(self.halts_pct)):
-            raise ValueError("halts_pct must rise from one to the next")
-        if self.halts_pct and self.halts_pct[-1] >= self.band_pct:
-            raise ValueError(f"band_pct = {self.band_pct:g} must be more than the last halt, {self.halts_pct[-1]:g}")
-        return self
-
-
-type Position = tuple[
-    date, Annotated[float, Field(gt=0, le=1e6)], Literal["put", "call"], Annotated[int, Field(ge=-(10**9), le=10**9)]
-]
-"""Expiry, strike in index points, right, contracts the dealers own (+) or have sold (-)."""
-
-
-class OptionMarket(Table):
-    """The options that are open when the scenario starts."""
-
-    book: tuple[Position, ...] = Field(description="CSV file, relative to the scenario, or its positions")
-    scale: float = Field(1.0, ge=0, le=1000, description="factor on the contracts of the book")
-
-    def positions(self) -> OptionBook:
-        """The dealers' book, scaled."""
-        holdings = [(Contract(expiry, strike, right == "call"), size) for expiry, strike, right, size in self.book]
-        return OptionBook.of(holdings).scaled(self.scale)
-
-
-class NewsItem(Table):
-    """One piece of news: what it does to what agents know, never to the price."""
-
-    at: Moment = Field(description="exchange time")
-    name: str = Field(pattern="^[A-Za-z0-9_-]+$", description="short name, used in causes and overrides")
-    text: str = Field("", description="what was said")
-    value_pct: float | None = Field(None, gt=-100, le=1000, description="change of the level of value")
-    value_points: float | None = Field(None, gt=0, le=1e6, description="new level of value")
-    event_variance: float = Field(0.0, ge=0, le=1, description="variance of the log price that the event releases")
-    sentiment: float = Field(0.0, ge=-1, le=1, description="tone, bad to good")
-    bitcoin_pct: float = Field(0.0, gt=-100, le=1000, description="move of bitcoin")
-
-    @model_validator(mode="after")
-    def _one_value(self) -> Self:
-        if self.value_pct is not None and self.value_points is not None:
-            raise ValueError("give value_pct or value_points, not both")
-        return self
-
-    def at_ns(self, first_day: date) -> int:
-        """Nanoseconds from midnight of `first_day` to the news."""
-        return moment_ns(self.at, first_day)
-
-
-class Tables(Table):
-    """All of a scenario file but its crowds."""
-
-    title: str
-    depth_musd: float = Field(gt=0, le=10_000, description="notional at each best quote")
-    session: Session
-    market: MarketRules = MarketRules()
-    options: OptionMarket | None = None
-    surface: SurfaceParams = SurfaceParams()
-    news: tuple[NewsItem, ...] = ()
-    real: dict[str, JsonValue] = Field({}, description="the real day's numbers, under the keys of a run's summary")
-
-    @model_validator(mode="after")
-    def _options_alive(self) -> Self:
-        first = self.session.first_day
-        for expiry, *_ in self.options.book if self.options else ():
-            if not first <= expiry < first + timedelta(days=LONGEST_OPTION_DAYS):
-                raise ValueError(f"options.book: the expiry {expiry} is not in the ten years from {first}")
-        return self
-
-    @model_validator(mode="after")
-    def _news_in_place(self) -> Self:
-        names = [item.name for item in self.news]
-        for item in self.news:
-            if names.count(item.name) > 1:
-                raise ValueError(f"news: the name {item.name!r} is given twice")
-            if item.at_ns(self.session.first_day) < 0:
-                raise ValueError(f"news.{item.name}.at: {item.at!r} is before the first day, {self.session.first_day}")
-        return self
-
-
-class CrowdTable(Table):
-    """The keys of an [agents.NAME] table that are not parameters of its class."""
-
-    import_path: str = Field(alias="class", description="import path of the agent's class")
-    group: str = Field(min_length=1, description="the crowd's own name")
-    count: int = Field(1, ge=0, le=1_000_000, description="number of agents")
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """A number of agents of one class with the same parameters."""
-
-    name: str
-    import_path: str
-    cls: type
-    group: str
-    count: int
-    params: BaseModel
-
-
-class Scenario(Tables):
-    """A complete scenario; made by `load`.
-
-    Attributes
-    ----------
-    title, depth_musd, session, market, options, surface, news, real
-        The tables of the file. `options` is None in a market without options.
-    crowds : tuple of Crowd
-        The [agents.NAME] tables, in the file's order.
-    path : Path or None
-        The file it came from.
-    source : str
-        The text it came from, with its comments.
-    """
-
-    crowds: tuple[Crowd, ...]
-    path: Path | None
-    source: str
-
-    @property
-    def groups(self) -> tuple[str, ...]:
-        """Names of the groups of agents, in the file's order."""
-        return tuple(dict.fromkeys(crowd.group for crowd in self.crowds))
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the scenario's content."""
-        return hashlib.sha256(self.to_toml().encode()).hexdigest()
-
-    def to_toml(self) -> str:
-        """Text of a scenario file that says everything: defaults, overrides and the book of options."""
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"crowds", "path", "source"})
-        content["agents"] = {crowd.name: _crowd_content(crowd) for crowd in self.crowds}
-        if self.options:
-            content["options"]["book"] = tomlkit.item(content["options"]["book"]).multiline(True)
-        return tomlkit.dumps(content)
-
-
-def _crowd_content(crowd: Crowd) -> dict[str, Any]:
-    head = {"class": crowd.import_path, "group": crowd.group, "count": crowd.count}
-    return head | crowd.params.model_dump(mode="json", exclude_none=True)
-
-
-# Loading
 
 
 def load(
@@ -473,7 +202,7 @@ def _inner(node: Any, part: str, key: str, *, is_crowd: bool) -> Any:
 
 
 def _position(items: list[Any], part: str, key: str) -> int:
-    names = [_name_of(item, index) for index, item in enumerate(items)]
+    names = [name_of(item, index) for index, item in enumerate(items)]
     if part in names:
         return names.index(part)
     if part.isdecimal() and int(part) < len(items):
@@ -481,7 +210,8 @@ def _position(items: list[Any], part: str, key: str) -> int:
     raise ScenarioError(f"{key}: nothing here is called {part!r}{did_you_mean(part, names)}")
 
 
-def _name_of(item: object, index: int) -> str:
+def name_of(item: object, index: int) -> str:
+    """Name of an item of a list in a dotted key: its own, or else its number."""
     name = item.get("name", index) if isinstance(item, dict) else index
     return str(name)
 
@@ -582,7 +312,7 @@ def _names(location: Iterable[str | int], data: Any) -> Iterator[str]:
             data = data[part]
         except (LookupError, TypeError):
             data = {}
-        yield _name_of(data, part) if isinstance(part, int) else part
+        yield name_of(data, part) if isinstance(part, int) else part
 
 
 def _model_at(model: type[BaseModel], path: Iterable[str | int]) -> type[BaseModel]:
@@ -653,87 +383,3 @@ def shorten(value: object) -> str:
         return f"a number of {value.bit_length()} bits"
     text = str(value) if isinstance(value, date | time) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-# Description
-
-
-class Row(NamedTuple):
-    """One key of a scenario, described."""
-
-    key: str
-    value: str
-    unit: str
-    range: str
-    source: str
-
-
-def describe(scenario: Scenario) -> list[Row]:
-    """Every key of a scenario with its value, unit, allowed range and source.
-
-    The source is the comment behind the value in the file. A key that the file leaves out has "default" for one.
-    """
-    comments = dict(_comments(tomlkit.parse(scenario.source), ""))
-    shown = Tables.model_construct(**{name: getattr(scenario, name) for name in Tables.model_fields})
-    rows = list(_rows(shown, "", comments))
-    for crowd in scenario.crowds:
-        key = f"agents.{crowd.name}."
-        head = CrowdTable.model_construct(import_path=crowd.import_path, group=crowd.group, count=crowd.count)
-        rows += [*_rows(head, key, comments), *_rows(crowd.params, key, comments)]
-    return rows
-
-
-def _rows(table: BaseModel, prefix: str, comments: Mapping[str, str]) -> Iterator[Row]:
-    for name, field in type(table).model_fields.items():
-        value, key = getattr(table, name), prefix + (field.alias or name)
-        if isinstance(value, BaseModel):
-            yield from _rows(value, f"{key}.", comments)
-        elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
-            for index, item in enumerate(value):
-                yield from _rows(item, f"{key}.{getattr(item, 'name', index)}.", comments)
-        elif isinstance(value, dict):
-            for inner, fact in value.items():
-                yield Row(f"{key}.{inner}", _value_text(fact), unit_of(inner), "", comments.get(f"{key}.{inner}", ""))
-        elif value is not None:
-            yield Row(key, _value_text(value), _unit(name, field), range_text(field), _source(key, field, comments))
-
-
-def _value_text(value: object) -> str:
-    if isinstance(value, tuple):
-        is_plain = len(value) < 10 and not any(isinstance(item, tuple) for item in value)
-        return ", ".join(map(str, value)) if is_plain else f"{len(value)} entries"
-    return one_line(str(value))
-
-
-def _unit(name: str, field: FieldInfo) -> str:
-    return str(_extra(field).get("unit", unit_of(name)))
-
-
-def unit_of(name: str) -> str:
-    """Unit of a key by the last word of its name, or nothing."""
-    return UNITS.get(name.rpartition("_")[2], "") if "_" in name else ""
-
-
-def _source(key: str, field: FieldInfo, comments: Mapping[str, str]) -> str:
-    if key in comments:
-        return comments[key]
-    return "default: " + one_line(str(_extra(field).get("source") or field.description or "no source given"))
-
-
-def _extra(field: FieldInfo) -> dict[str, Any]:
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-
-
-def _comments(container: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    """The comment behind every value of a TOML document, by dotted key; empty where there is none."""
-    for key, item in container.body:
-        if key is None:
-            continue
-        name = f"{prefix}{key.key}"
-        if isinstance(item, tomlkit.items.AoT):
-            for index, table in enumerate(item.body):
-                yield from _comments(table.value, f"{name}.{_name_of(table, index)}.")
-        elif isinstance(item, tomlkit.items.Table | tomlkit.items.InlineTable):
-            yield from _comments(item.value, f"{name}.")
-        else:
-            yield name, item.trivia.comment.lstrip("# ")

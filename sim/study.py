@@ -24,7 +24,8 @@ from scipy.stats import bootstrap
 
 from sim.analysis import contracts_by_group, owner_groups
 from sim.analysis.day import within
-from sim.scenario import Scenario, did_you_mean, load
+from sim.scenario import did_you_mean, load
+from sim.tables import Scenario
 from sim.units import DAY, clock_ns, clock_text
 
 if TYPE_CHECKING:

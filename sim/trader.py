@@ -11,11 +11,14 @@ import hashlib
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import mesa
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic_core import core_schema
 
+from sim.kernel import codes
 from sim.kernel.draws import uniform
 from sim.options import Contract
 
@@ -83,59 +86,60 @@ class Ring:
 
 
 @dataclass(frozen=True, slots=True)
-class Market:
+class NewOrder:
+    """What all new orders have."""
+
+    contracts: int
+
+    def prices(self) -> tuple[float, float]:
+        """Limit and stop price, points; 0 for none."""
+        return 0.0, 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Priced(NewOrder):
+    points: float
+
+    def prices(self) -> tuple[float, float]:
+        return self.points, 0.0
+
+
+class Market(NewOrder):
     """Trade at once at whatever price."""
 
-    contracts: int
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(_Priced):
     """Trade at a price or better; the rest stays in the book."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class Ioc:
+class Ioc(_Priced):
     """Trade at a price or better now; the rest is cancelled."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class Fok:
+class Fok(_Priced):
     """Trade all at a price or better now, or nothing."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class PostOnly:
+class PostOnly(_Priced):
     """Rest at a price; refused where it would trade."""
 
-    contracts: int
-    points: float
 
-
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(_Priced):
     """A market order that waits until the last trade has reached a price."""
 
-    contracts: int
-    points: float
+    def prices(self) -> tuple[float, float]:
+        return 0.0, self.points
 
 
 @dataclass(frozen=True, slots=True)
-class StopLimit:
+class StopLimit(NewOrder):
     """A limit order that waits until the last trade has reached a price."""
 
-    contracts: int
     stop_points: float
     points: float
+
+    def prices(self) -> tuple[float, float]:
+        return self.points, self.stop_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,12 +168,37 @@ class Modify:
     points: float
 
 
-# Standing programs, carried out by the kernel
+class Refusal(IntEnum):
+    """Why the market has refused a message; it stayed as it was."""
+
+    BAD_SIZE = codes.BAD_SIZE
+    BAD_PRICE = codes.BAD_PRICE
+    UNKNOWN_ID = codes.UNKNOWN_ID
+    """The order to be cancelled or modified is not there any more."""
+    WOULD_TRADE = codes.WOULD_TRADE
+    OUTSIDE_BAND = codes.OUTSIDE_BAND
+    NO_TRADING = codes.NO_TRADING
+    WAITING_STOP = codes.WAITING_STOP
+    """A waiting stop cannot be modified."""
+    BAD_OP = codes.BAD_OP
+    """An auction takes limit orders only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An own message that was refused, as `view.refused` lists them."""
+
+    action: NewOrder | Cancel | Modify
+    why: Refusal
+
+
+# Standing programs, carried out by the kernel. One replaces what this trader had standing of its own kind (a Quote the
+# Quote, Work the Work), and nothing else; of zero contracts Work and Touch only end that.
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Work an order over time; it replaces what this trader was still working.
+    """Work an order over time.
 
     `until_ns` spreads it evenly to that time (TWAP), `pov` bounds it to a share of the market's volume (POV); with
     both, the share bounds the pace and the end may come later. Child orders are geometric of mean `child` contracts,
@@ -199,8 +228,8 @@ class Quote:
 
     It shows what is missing to `displayed` contracts at the best price, others' orders counted, as far as its own most,
     `contracts`, allows; a level further away shows (1 + shape x ticks) times as much, growing up to `shape_ticks` and
-    shown to `levels`. It looks at each side `looks` times a second: too much goes at once, the share `refill` of what is
-    missing comes. `fills` is looks a second at an open spread. Inventory is remembered for `memory_seconds`; at
+    shown to `levels`. It looks at each side `looks` times a second: too much goes at once, the share `refill` of what
+    is missing comes. `fills` is looks a second at an open spread. Inventory is remembered for `memory_seconds`; at
     `max_inventory` one side is nearly gone. Depth shrinks as (reference / one-minute volatility)^withdrawal within
     `bounds`; volatilities in points a square-root minute.
     """
@@ -265,7 +294,9 @@ class Activity:
     """How the pace of noise and metaorders follows the time of day and excites itself.
 
     A share `feedback` of the activity is proportional to past variance over that of `reference_vol` (points a
-    square-root minute), up to `cap`; over the session it is `base + rise |2x - 1|^3`.
+    square-root minute), up to `cap`; over the session it is `base + rise |2x - 1|^3`. In the course of a session it
+    holds from the next time on at which the pace is computed (every ten seconds). A stream that has started keeps the
+    largest pace of its start: send it again where that has risen.
     """
 
     feedback: float
@@ -284,13 +315,7 @@ class TradeOptions:
 
 
 type Action = (
-    Market
-    | Limit
-    | Ioc
-    | Fok
-    | PostOnly
-    | Stop
-    | StopLimit
+    NewOrder
     | Cancel
     | Modify
     | Work
@@ -308,9 +333,35 @@ DRAWS_BITS = 20
 """An event of a trader has 2**20 draws."""
 
 
-def number(default: Any, low: float, high: float, unit: str, description: str) -> Any:
-    """Field of a `Params` class: a number with its bounds (inclusive), unit and meaning."""
-    return Field(default, ge=low, le=high, description=description, json_schema_extra={"unit": unit})
+@dataclass(frozen=True, slots=True)
+class Each:
+    """Bounds (inclusive) of each number of a tuple, for pydantic."""
+
+    ge: float
+    le: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        """Check the tuple after its types."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        for value in values:
+            if not self.ge <= value <= self.le:
+                raise ValueError(f"{value:.12g} is not from {self.ge:.12g} to {self.le:.12g}")
+        return values
+
+
+def number(default: Any, low: float, high: float, unit: str, description: str, *, source: str) -> Any:
+    """Field of a `Params` class: a number with its bounds (inclusive), unit, meaning and source ("guess" is one)."""
+    about: dict[str, Any] = {"unit": unit, "source": source}
+    return Field(default, ge=low, le=high, description=description, json_schema_extra=about)
+
+
+def numbers(default: tuple[float, ...], low: float, high: float, unit: str, description: str, *, source: str) -> Any:
+    """The same for a tuple of numbers; the bounds are those of each."""
+    field: Any = Field(default, description=description, json_schema_extra={"unit": unit, "source": source})
+    field.metadata.append(Each(low, high))
+    return field
 
 
 def stream_key(seed: int, *parts: object) -> int:
@@ -368,7 +419,7 @@ class Trader(mesa.Agent):
         model_config = ConfigDict(frozen=True, extra="forbid")
 
     latency_ns: int = 0
-    """Time an order takes from this trader to the book."""
+    """Time that a message (an order, its cancel or change) takes from this trader to the book."""
 
     def __init__(
         self, model: MarketModel, *, crowd: str, group: str, index: int, crowd_size: int, owner: int, params: Any

@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from sim.kernel.ladder import key_of
-from sim.kernel.state import ASKS, BIDS, ID, KEY, LANE, QTY
-from sim.kernel.world import S_EWMA_B, S_VOLUME_RATE
+from sim.kernel.state import ASKS, BIDS
 from sim.options import Contract
-from sim.trader import Order, Trader
-from sim.units import DAY, SECOND, TICK_POINTS, points
+from sim.surface import Surface
+from sim.trader import Order, Refused, Trader, Work
+from sim.units import SECOND, TICK_POINTS, points
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """What all views show of prices and volatility from one moment on, in the units of `View`."""
+
+    mid: float
+    bid: float
+    ask: float
+    sizes: tuple[int, int]
+    prior_close: float
+    session_open: float
+    realised_vol: float
+    vix: float
+    prior_vix: float
+    surface: Surface
 
 
 class View:
@@ -48,7 +61,7 @@ class View:
     @property
     def date(self) -> dt.date:
         """The day."""
-        return self._model.config.session.first_day + dt.timedelta(days=self.now // DAY)
+        return self._model.today
 
     def later(self, seconds: float) -> int:
         """The time so many seconds from now."""
@@ -60,47 +73,53 @@ class View:
     def mid(self) -> float:
         """Middle of the best quotes."""
         seen = self._model.frozen
-        return seen[0] if seen else self._model.market.mid2() * TICK_POINTS / 2
+        return seen.mid if seen else self._model.market.mid2() * TICK_POINTS / 2
 
     @property
     def bid(self) -> float:
         """Best bid; 0 if there is none."""
-        return points(self._model.market.best(BIDS)[0])
+        seen = self._model.frozen
+        return seen.bid if seen else points(self._model.market.best(BIDS)[0])
 
     @property
     def ask(self) -> float:
         """Best ask; 0 if there is none."""
-        return points(self._model.market.best(ASKS)[0])
+        seen = self._model.frozen
+        return seen.ask if seen else points(self._model.market.best(ASKS)[0])
 
     @property
     def sizes(self) -> tuple[int, int]:
         """Contracts at the best bid and ask."""
-        return self._model.market.best(BIDS)[1], self._model.market.best(ASKS)[1]
+        seen = self._model.frozen
+        return seen.sizes if seen else (self._model.market.best(BIDS)[1], self._model.market.best(ASKS)[1])
 
     @property
     def prior_close(self) -> float:
         """Last mid of the session before."""
-        return self._model.prior_close
+        seen = self._model.frozen
+        return seen.prior_close if seen else self._model.prior_close
 
     @property
     def session_open(self) -> float:
         """Price of the opening auction, the prior close before it."""
-        return self._model.session_open
+        seen = self._model.frozen
+        return seen.session_open if seen else self._model.session_open
 
     def mid_ago(self, minutes: int) -> float:
-        """Mid so many minutes ago, at the session's open if that is later."""
+        """Mid at the last end of a bar at least so many minutes ago; the session's open where there is none."""
         seen = self._model.frozen
-        return seen[0] if seen else self._model.mid_ago(minutes)
+        return seen.mid if seen else self._model.mid_ago(minutes)
 
     @property
     def realised_vol(self) -> float:
         """Volatility over the last minutes, in points a square-root minute (EWMA of five minutes)."""
-        return math.sqrt(self._model.market.w.stats[0, S_EWMA_B]) * TICK_POINTS
+        seen = self._model.frozen
+        return seen.realised_vol if seen else self._model.market.recent_sigma() * TICK_POINTS
 
     @property
     def volume_rate(self) -> float:
         """Contracts a second over the last minute."""
-        return float(self._model.market.w.stats[0, S_VOLUME_RATE])
+        return self._model.market.volume_rate()
 
     @property
     def depth_musd(self) -> float:
@@ -136,12 +155,14 @@ class View:
     @property
     def vix(self) -> float:
         """The model's VIX, as of the last minute."""
-        return self._model.seen_vix
+        seen = self._model.frozen
+        return seen.vix if seen else self._model.vix
 
     @property
     def prior_vix(self) -> float:
         """The VIX at the end of the session before."""
-        return self._model.prior_vix
+        seen = self._model.frozen
+        return seen.prior_vix if seen else self._model.prior_vix
 
     def is_quoted(self, expiry: dt.date) -> bool:
         """Whether options of an expiry date are quoted."""
@@ -149,11 +170,11 @@ class View:
 
     def option_greeks(self) -> tuple[float, float, float, float]:
         """Own options' delta, gamma (per point), vanna (per volatility point), charm (per year), in futures."""
-        return self._model.option_greeks(self._trader.owner, self.mid)
+        return self._model.option_greeks(self._trader.owner, self.mid, self._model.seen_quotes())
 
     def options(self) -> list[tuple[Contract, int, float]]:
         """Own options: contract, contracts, delta of one."""
-        return self._model.own_options(self._trader.owner, self.mid)
+        return self._model.own_options(self._trader.owner, self.mid, self._model.seen_quotes())
 
     # Oneself
 
@@ -165,18 +186,16 @@ class View:
     @property
     def working(self) -> int:
         """What the present `Work` still has to trade, signed."""
-        return self._model.floor.working(self._trader)
+        return self._model.floor.left(Work, self._trader)
 
     @property
     def orders(self) -> list[Order]:
-        """Own orders in the book, in the order they were sent."""
-        b = self._model.market.b
-        live = [(row, order) for row, order in self._model.floor.sent(self._trader) if b.orders[row, ID] == order]
-        return [
-            Order(row, order, int(b.orders[row, QTY]) * (1 - 2 * int(b.orders[row, LANE] & 1)), _points(b.orders[row]))
-            for row, order in live
-        ]
+        """Own orders in the book, in the order they arrived."""
+        market = self._model.market
+        rows = [(row, ident, *market.order(row)) for row, ident in self._model.floor.sent(self._trader)]
+        return [Order(row, ident, contracts, points(price)) for row, ident, contracts, price in rows]
 
-
-def _points(order: np.ndarray) -> float:
-    return points(int(key_of(order[LANE], order[KEY])))
+    @property
+    def refused(self) -> list[Refused]:
+        """Own messages refused since this trader last decided."""
+        return self._model.floor.refused(self._trader)

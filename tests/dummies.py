@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
-from sim.records import FRAMES, tape_sha256
-from sim.scenario import Scenario
+from sim.recorder import tape_sha256
+from sim.records import FRAMES
+from sim.tables import Scenario
 from sim.trader import Trader
 
 BOOK = """expiry,strike,right,contracts,holder

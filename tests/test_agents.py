@@ -154,16 +154,11 @@ def test_all_kinds_are_here() -> None:
 @pytest.mark.parametrize("cls", KINDS, ids=lambda cls: cls.__name__)
 def test_parameters_say_what_they_are(cls: type[Trader]) -> None:
     for name, field in cls.Params.model_fields.items():
-        if field.annotation not in (int, float):
-            source = "".join(
-                inspect.getsource(base) for base in cls.Params.__mro__ if base.__module__.startswith("agents")
-            )
-            assert re.search(rf'{name}: tuple.*?\n +"""', source, re.S), f"{name} needs a docstring"
-            continue
         bounds = {kind for item in field.metadata for kind in ("ge", "gt", "le", "lt") if hasattr(item, kind)}
         assert len(bounds) == 2, f"{name} needs two bounds"
         assert field.description, f"{name} needs a description"
         assert field.json_schema_extra["unit"], f"{name} needs a unit"
+        assert field.json_schema_extra["source"], f"{name} needs a source"
     assert cls.Params() == cls.Params.model_validate_json(cls.Params().model_dump_json(), strict=True)
 
 
@@ -443,6 +438,16 @@ def test_rebalancers_trade_with_the_move_and_against_volatility(build: Any, mid:
         (wake,) = build(cls).alarms(view)
         assert CLOSES - 27 * MINUTE < wake.time_ns <= CLOSES - 24 * MINUTE
         assert not list(build(cls).alarms(Eyes(now=CLOSES - MINUTE)))
+
+
+@pytest.mark.parametrize("minutes", [1.0, 25.0, 389.5, 390.0])
+def test_rebalancer_decides_once_a_day_however_early(build: Any, minutes: float) -> None:
+    for index in range(20):
+        buyer = build(CloseBuyer, index=index, before_close_minutes=minutes, stop_before_minutes=0.0)
+        (alarm,) = buyer.alarms(Eyes(now=OPENS))
+        assert OPENS < alarm.time_ns <= max(CLOSES - minutes * MINUTE, OPENS + 1)
+        assert list(buyer.decide(Eyes(now=alarm.time_ns), TIME)) == [Work(2000, until_ns=CLOSES)]
+        assert all(not list(buyer.alarms(Eyes(now=alarm.time_ns))) for _ in range(20))
 
 
 def test_leveraged_fund_trades_its_formula(build: Any) -> None:

@@ -12,7 +12,8 @@ from sim import bench
 from sim.kernel.codes import OP_CANCEL, OP_LIMIT, OP_MARKET
 from sim.kernel.replay import M_ID, M_OP, M_QTY
 from sim.kernel.stream import LARGEST, STANDING
-from sim.scenario import Scenario, load
+from sim.scenario import load
+from sim.tables import Scenario
 
 SHORT = {"session.close": "09:33", "news": [], "session.days": ["2025-11-20"]}
 

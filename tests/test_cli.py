@@ -3,7 +3,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from dummies import BOOK, DAY, FakeModel
@@ -15,7 +14,7 @@ from sim import cli
 @pytest.fixture
 def thinbook(tmp_path, monkeypatch, capsys):
     """The command, run in a folder with day.toml: arguments in; exit code, stdout and stderr out."""
-    monkeypatch.setitem(sys.modules, "sim.model", SimpleNamespace(MarketModel=FakeModel))
+    monkeypatch.setattr("sim.records.MarketModel", FakeModel)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "book.csv").write_text(BOOK)
@@ -73,7 +72,7 @@ def test_verify_says_whether_the_tape_is_the_same(thinbook, monkeypatch):
 def test_describe_lists_the_sources(thinbook):
     code, out, _ = thinbook("describe", "day.toml")
     assert code == 0
-    assert "depth_musd\t5.0\t$M\t0 < x <= 10000\ta bank's desk note\n" in out
+    assert "depth_musd\t5.0\t$M\t0 < x <= 10000\tnotional at each best quote\ta bank's desk note\n" in out
 
 
 def test_describe_draws_a_table_on_a_terminal(thinbook, monkeypatch):

@@ -16,12 +16,13 @@ ORDER = [
     "sim.surface",
     "sim.vix",
     "sim.market sim.trader",
+    "sim.tables",
     "sim.scenario",
-    "sim.alarms sim.desk sim.news sim.lobster sim.analysis",
+    "sim.describe sim.alarms sim.desk sim.news sim.lobster sim.analysis",
     "sim.view sim.floor",
     "sim.recorder",
-    "sim.records",
     "sim.model",
+    "sim.records",
 ]
 """Modules from below to above; one may import those of lower rows and of its own. Those not named stand above."""
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row.split()}
@@ -30,8 +31,6 @@ CORNERS = {
     "solara": ("sim.page",),
     "mesa": ("sim.model", "sim.trader", "sim.page"),
 }
-UP_WHEN_CALLED = {("sim.records", "sim.model")}
-"""The one way up, inside a function: a run folder is made by running its model."""
 AGENTS_MAY = {"sim.trader", "sim.options", "sim.greeks", "sim.units", "sim.view", "sim.clock"}
 
 
@@ -70,8 +69,6 @@ def test_imports_point_down(path: Path) -> None:
     for module in imports(path):
         if own.startswith("sim") and module.split(".")[0] == "agents":
             pytest.fail(f"{own} imports {module}: agents are named by their import paths")
-        if (own, unit_of(module)) in UP_WHEN_CALLED:
-            continue
         if own.startswith("sim.") and module.startswith("sim.") and unit_of(module) in RANK:
             assert RANK[unit_of(module)] <= RANK.get(unit_of(own), above), f"{own} imports {module}, which is above it"
         if own.startswith("sim.") and module.startswith("sim.") and unit_of(module) not in RANK:
@@ -92,6 +89,19 @@ def test_kernel_knows_nothing_above_it() -> None:
     for path in ROOT.glob("sim/kernel/*.py"):
         outside = {module for module in imports(path) if module.startswith("sim.")}
         assert all(module.startswith("sim.kernel") for module in outside), path
+
+
+def test_only_the_market_calls_the_kernel() -> None:
+    """Others take codes, names of columns and draws; the benchmark measures the kernel bare."""
+    for path in SOURCES:
+        own = name_of(path)
+        if own.startswith("sim.kernel") or own in ("sim.market", "sim.bench"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sim.kernel"):
+                names = {alias.name for alias in node.names}
+                plain = names <= {"codes", "world"} if node.module == "sim.kernel" else all(map(str.isupper, names))
+                assert plain or node.module == "sim.kernel.draws", f"{own} imports {names} from {node.module}"
 
 
 def test_every_module_that_is_named_exists() -> None:

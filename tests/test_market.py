@@ -5,35 +5,47 @@ Beside the probes there is only a wall: a bid of 100 at 6599.75 and an offer of 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
-from sim.kernel.state import OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.floor import pareto_mean
+from sim.kernel import world as k
+from sim.kernel.draws import pareto
+from sim.kernel.state import ID, OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.market import resting
 from sim.model import MarketModel
 from sim.trader import (
     Above,
     Action,
+    Activity,
     At,
     Below,
     Cancel,
     Fok,
     Ioc,
+    LatentOrders,
     Limit,
     Market,
+    Metaorders,
     Modify,
+    NoiseOrders,
     OnFill,
     OnNews,
     Order,
     PostOnly,
     Quote,
+    Refusal,
+    Refused,
     Ring,
     Stop,
     StopLimit,
     Touch,
     Work,
 )
-from sim.units import MINUTE, SECOND, clock_ns
+from sim.units import HOUR, MINUTE, SECOND, clock_ns
 from sim.view import View
 
 OPEN = clock_ns("09:30")
@@ -156,6 +168,60 @@ def test_order_arrives_a_traders_latency_later() -> None:
     assert model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist() == [OPEN + SECOND + 250_000_000]
 
 
+def test_every_message_takes_the_latency_and_orders_are_seen_once_they_have_arrived() -> None:
+    model, _, one, _ = walls()
+    one.latency_ns = 2 * SECOND
+    seen: dict[int, list[float]] = {}
+
+    def plan(view: View, ring: Ring) -> list[Action]:
+        second = (view.now - OPEN) // SECOND
+        seen[second] = [order.points for order in view.orders]
+        match second:
+            case 1:
+                return [Limit(4, 6590.0), Limit(4, 6591.0), Stop(-4, 6500.0)]
+            case 4:
+                return [Cancel(view.orders[0]), Modify(view.orders[1], 4, 6592.0)]
+        return []
+
+    one.plan = plan
+    one.wakes = lambda view: [At(view.later(1))]
+    run(model, 1)
+    assert [seen[second] for second in (1, 2, 4)] == [[], [], [6590.0, 6591.0, 6500.0]]
+    assert [seen[second] for second in (5, 7)] == [[6590.0, 6591.0, 6500.0], [6592.0, 6500.0]]
+
+
+def test_cancel_that_arrives_too_late_touches_nothing() -> None:
+    """The order it meant has traded; another one may rest in its row by then."""
+    model, _, one, two = walls()
+    one.latency_ns = SECOND
+
+    def plan(view: View, ring: Ring) -> list[Action]:
+        match (view.now - OPEN) // SECOND:
+            case 1:
+                return [Limit(4, 6600.0)]
+            case 3:
+                return [Cancel(order) for order in view.orders]
+        return []
+
+    one.plan = plan
+    one.wakes = lambda view: [At(view.later(1))]
+    at(two, OPEN + 3 * SECOND + SECOND // 2, Ioc(-4, 6600.0), Limit(7, 6595.0))
+    run(model, 1)
+    assert [(order.contracts, order.points) for order in View(model, two).orders] == [(7, 6595.0)]
+    assert View(model, one).position == 4
+
+
+def test_messages_under_way_overtake_by_latency_alone() -> None:
+    model, wall, one, two = walls()
+    for trader, latency in ((wall, 0), (one, 2000), (two, 1000)):
+        trader.latency_ns = latency
+        at(trader, OPEN + SECOND, Limit(1, 6590.0), Limit(2, 6590.0))
+    run(model, 1)
+    owners = {int(row[ID]): int(row[OWNER]) for row in model.market.b.orders if row[QTY]}
+    queue = [owners[order] for _, price, order, _ in resting(model.market.b, 0) if price == 4 * 6590]
+    assert queue == [1, 1, 3, 3, 2, 2]
+
+
 def test_refused_answer_leaves_the_market_as_it_was() -> None:
     model, _ = answered(Limit(5, 1e6), Limit(-5, 100.0), Limit(5, -3.0), Market(2**40))
     assert not fills(model)
@@ -163,6 +229,45 @@ def test_refused_answer_leaves_the_market_as_it_was() -> None:
     at(one, OPEN + SECOND, "sell!")
     with pytest.raises(TypeError, match="is no action"):
         run(model, 1)
+
+
+@pytest.mark.parametrize("latency", [0, SECOND])
+def test_refusals_are_seen_by_the_trader_and_stand_in_the_record(latency: int) -> None:
+    model, _, one, _ = walls()
+    one.latency_ns = latency
+    seen: dict[int, list[Refused]] = {}
+    gone = Cancel(Order(1, 10**6, 4, 6590.0))
+    first = [PostOnly(5, 6601.0), Limit(5, 6600.0), Market(-(2**40)), PostOnly(5, 6602.0), gone]
+
+    def plan(view: View, ring: Ring) -> list[Action]:
+        second = (view.now - OPEN) // SECOND
+        seen[second] = view.refused
+        return first if second == 2 else [Limit(1, 9e5)] if second == 6 else []
+
+    one.plan = plan
+    one.wakes = lambda view: [At(view.later(2))]
+    run(model, 1)
+    assert [(refused.action, refused.why) for refused in seen[4]] == [
+        (first[0], Refusal.WOULD_TRADE),
+        (first[2], Refusal.BAD_SIZE),
+        (first[3], Refusal.WOULD_TRADE),
+        (gone, Refusal.UNKNOWN_ID),
+    ]
+    assert [refused.why for refused in seen[8]] == [Refusal.OUTSIDE_BAND]
+    assert not seen[2]
+    assert not seen[6]
+    decisions = model.frames()["decisions"]
+    own = decisions[decisions["agent"] == one.owner]
+    assert own["refused"].tolist() == ["2 WOULD_TRADE, 1 BAD_SIZE, 1 UNKNOWN_ID", "1 OUTSIDE_BAND"]
+    assert set(decisions["refused"]) == {"", *own["refused"]}
+
+
+def test_orders_are_what_they_are_called_and_never_equal_another_kind() -> None:
+    kinds = [Market(5), Limit(5, 6600.0), Ioc(5, 6600.0), Fok(5, 6600.0), PostOnly(5, 6600.0), Stop(5, 6600.0)]
+    assert repr(kinds[1]) == "Limit(contracts=5, points=6600.0)"
+    assert len(set(kinds)) == 6
+    assert [order.prices() for order in kinds] == [(0.0, 0.0), *[(6600.0, 0.0)] * 4, (0.0, 6600.0)]
+    assert StopLimit(-5, 6590.0, 6589.0).prices() == (6589.0, 6590.0)
 
 
 # Programs
@@ -201,6 +306,32 @@ def test_touch_trades_all_after_its_patience() -> None:
     model.step()
     assert View(model, one).position == 12
     assert {price for price, _ in fills(model)} == {6600.25}
+
+
+def test_program_replaces_its_own_kind_only() -> None:
+    model, _, one, _ = walls()
+    quote = Quote(contracts=5.0, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
+    latent = LatentOrders(5.0, 50.0, 2.0, 60.0, 6600.0, 0.0)
+    noise, meta = NoiseOrders(0.1), Metaorders(0.1, 1.0)
+    standing = [quote, latent, noise, meta, Touch(9), Work(50, until_ns=OPEN + HOUR)]
+    at(one, OPEN + SECOND, Activity(0.0, 1.0, 4.0, 1.0, 0.0), *standing)
+    for step, action in enumerate([*reversed(standing), *standing]):
+        at(one, OPEN + (2 + step) * SECOND, action)
+    at(one, OPEN + 20 * SECOND, Touch(0))
+    run(model, 1)
+    programs = model.market.w.programs
+    kinds = programs[(programs[:, k.P_OWNER] == one.owner) & (programs[:, k.P_KIND] != k.CHILDREN), k.P_KIND]
+    assert sorted(kinds[kinds != k.NONE]) == sorted([k.LADDER, k.LATENT, k.NOISE, k.META, k.SCHEDULE])
+    assert 0 < View(model, one).working <= 50
+
+
+def test_record_counts_what_a_touch_orders_on_top_of_the_one_it_replaces() -> None:
+    model, _, one, _ = walls()
+    for step, contracts in enumerate((12, 30, -5, 0)):
+        at(one, OPEN + (step + 1) * SECOND, Touch(contracts))
+    run(model, 1)
+    decisions = model.frames()["decisions"]
+    assert decisions["contracts"][decisions["agent"] == one.owner].tolist() == [12, 18, -35, 5]
 
 
 def test_quote_replaces_quote_however_often() -> None:
@@ -283,6 +414,31 @@ def test_arming_replaces_what_was_armed() -> None:
     assert [(time - OPEN, ring.kind) for time, ring in one.rings] == [(0, "open"), (10 * SECOND, "time")]
 
 
+def test_activity_of_mid_session_holds_from_the_next_ten_seconds_on() -> None:
+    """Streams have passed over candidates up to there, which a new pace at once would leave out."""
+
+    def times(*actions: Action) -> list[int]:
+        model, _, one, two = walls()
+        two.ready = lambda view: [Activity(0.0, 2.0, 4.0, 0.5, 0.0), NoiseOrders(20.0, size=1.0, selective=0.0)]
+        at(one, OPEN + 14 * SECOND, *actions)
+        run(model, 1)
+        return model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist()
+
+    before, after = times(), times(Activity(0.0, 1.0, 4.0, 0.05, 0.0))
+    assert len(before) > 200
+    assert [time for time in before if time < OPEN + 19 * SECOND] == [
+        time for time in after if time < OPEN + 19 * SECOND
+    ]
+    assert len(after) < 0.7 * len(before)
+
+
+@pytest.mark.parametrize(("low", "high", "alpha"), [(1.0, 9.0, 1.5), (2.5, 40.0, 1.0), (20.0, 6000.0, 1.5)])
+def test_mean_of_metaorders_is_that_of_whole_contracts(low: float, high: float, alpha: float) -> None:
+    sizes = np.array([int(pareto(7, index, 4, low, high, alpha)) for index in range(100_000)])
+    error = sizes.std() / math.sqrt(len(sizes))
+    assert abs(pareto_mean(low, high, alpha) - sizes.mean()) < 3 * error < 0.02 * sizes.mean() + 0.01
+
+
 def test_alarm_of_the_past_rings_now_and_time_never_goes_back() -> None:
     model, _, one, _ = walls()
     one.wakes = lambda view: [At(view.now - 5 * SECOND)] if len(one.rings) == 1 else []
@@ -324,4 +480,25 @@ def test_view_knows_volume_and_volatility() -> None:
     last = trades[trades[:, T_TIME] > view.now - MINUTE, T_SIZE].sum() / 60
     assert 0.5 < view.volume_rate / last < 2
     assert 0.1 < view.realised_vol < 50
-    assert np.isclose(view.mid_ago(1), model.frames()["bars"]["mid"].iloc[-1])
+
+
+def test_mid_ago_is_that_of_the_last_bar_that_ended_so_long_ago() -> None:
+    """Just after a bar's end the mid of a minute ago is that of the end before; a second earlier it is older."""
+    model = MarketModel(QUIET, rng=2)
+    noted: dict[int, list[float]] = {}
+    maker = model.traders[0]
+    times = [OPEN + MINUTE * bar + wait for bar in (1, 2) for wait in (-SECOND, 0, SECOND)]
+    maker.decide = lambda view, ring: noted.update({view.now: [view.mid_ago(m) for m in (1, 2, 15)]}) or ()
+    maker.alarms = lambda view: [At(time) for time in times if time > view.now]
+    run(model)
+    opened, (first, second, third) = model.session_open, model.frames()["bars"]["mid"]
+    assert len({opened, first, second, third}) == 4
+    assert [noted[time] for time in times] == [
+        [opened] * 3,
+        [opened] * 3,
+        [opened] * 3,
+        [opened] * 3,
+        [first, opened, opened],
+        [first, opened, opened],
+    ]
+    assert [View(model, maker).mid_ago(m) for m in (0, 1, 2, 3)] == [third, second, first, opened]

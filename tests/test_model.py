@@ -23,6 +23,7 @@ from sim.kernel.state import (
     EVENT_NEW,
     EVENT_TAPE,
     EVENTS,
+    MID2,
     POSITION,
     QUOTE_TAPE,
     QUOTES,
@@ -331,18 +332,39 @@ def test_event_leaves_the_options_after_its_news() -> None:
     assert after > 0
 
 
-def test_frozen_eyes_see_one_price() -> None:
-    model = MarketModel(CROWD, freeze_at_ns=OPEN + 2 * MINUTE)
-    views = [View(model, trader) for trader in model.traders]
-    run(model, 2)
-    seen = [(view.mid, view.vix, view.mid_ago(15)) for view in views]
-    real = model.market.mid2()
-    run(model, 8)
-    assert model.market.mid2() != real
-    assert [(view.mid, view.vix, view.mid_ago(15)) for view in views] == [(*row[:2], row[0]) for row in seen]
-    frames = model.frames()
-    late = frames["decisions"][frames["decisions"]["time_ns"] > OPEN + 2 * MINUTE]
-    assert not set(late["alarm"]) & {"below", "above", "vol"}
+def looked(**options: object) -> tuple[MarketModel, dict[int, list[object]]]:
+    """Two short days, and all that somebody saw of prices and volatility every second."""
+    days = {"session.days": ["2025-11-20", "2025-11-21"], "session.close": "09:36", "session.end": "09:33"}
+    model = MarketModel(CROWD + '\n[agents.clocks]\nclass = "probes:Probe"\n', **days, **options)
+    (clock,) = model.crowds["clocks"]
+    noted: dict[int, list[object]] = {}
+
+    def note(view, ring):
+        prices = [view.mid, view.bid, view.ask, view.sizes, view.session_open, view.prior_close]
+        noted[view.now] = [*prices, view.realised_vol, view.vix, view.prior_vix]
+        return ()
+
+    clock.plan, clock.wakes = note, lambda view: [At(view.later(1))]
+    return run(model), noted
+
+
+@pytest.mark.parametrize("seconds", [71, 120])
+def test_frozen_eyes_see_one_moment(seconds: int) -> None:
+    """From that moment on, in the middle of a bar too, over news and into the next day."""
+    at = OPEN + seconds * SECOND
+    model, noted = looked(freeze_at_ns=at)
+    _, live = looked()
+    assert len(noted) == len(live) > 500
+    assert all(noted[time] == live[min(time, at)] for time in noted)
+    assert live[max(live)] != live[at] != live[at - SECOND]
+    decisions = model.frames()["decisions"]
+    assert not set(decisions["alarm"][decisions["time_ns"] > at]) & {"below", "above", "vol"}
+    view = View(model, model.dealers[0])
+    assert view.mid_ago(1) == view.mid_ago(15) == view.mid
+    seen = view.option_greeks(), view.options()
+    model.surface.vol *= 2
+    model.market.b.books[:, MID2] += 800
+    assert (view.option_greeks(), view.options()) == seen
 
 
 # Options
@@ -356,7 +378,7 @@ def test_opening_book_is_divided_without_a_remainder_and_hedged() -> None:
     assert held[owners].sum(axis=0).tolist() == model.desk.book.contracts.tolist() == (-held[0]).tolist()
     assert len(np.unique(held[owners, 0])) > 1, "not in equal shares"
     for owner in owners:
-        delta = model.option_greeks(owner, model.prior_close, at=OPEN)[0]
+        delta = model.option_greeks(owner, model.prior_close, model.surface.at(OPEN))[0]
         assert abs(delta + model.market.position(owner)) <= 0.5
     assert any(model.market.position(owner) < 0 for owner in owners), "short puts are hedged short"
 
@@ -417,6 +439,50 @@ def test_dealer_does_not_trade_options_with_itself() -> None:
     run(model, 1)
     model.desk.check()
     assert np.abs(model.desk.holdings).sum() in (0, 20, 40)
+
+
+def test_options_are_settled_at_the_close_of_their_last_day() -> None:
+    """In cash, at their worth against the last mid; what lives on stays. Before that close nothing is settled."""
+    days = {"session.days": ["2025-11-19", "2025-11-20", "2025-11-21"], "session.close": "09:33"}
+    model = MarketModel(CROWD.replace("6650.0, ", "6850.0, "), **days, **{"session.end": "09:31"})
+    run(model, 3)
+    assert model.prior_close != 6700.0
+    held = model.desk.holdings.copy()
+    run(model, 2)
+    cash, now = model.desk.cash_cents.copy(), model.desk.holdings.copy()
+    for trader in model.crowds["hedgers"]:
+        trader.decide = lambda view, ring: ()
+    run(model, 1)
+    assert held[:, 0].any()
+    book, spot = model.desk.book, model.prior_close
+    expired = book.expiry == np.datetime64("2025-11-20")
+    assert expired.sum() >= 2
+    assert not model.desk.holdings[:, expired].any()
+    assert model.desk.holdings[:, ~expired].tolist() == now[:, ~expired].tolist()
+    cents = [
+        sum(
+            size * round(10_000 * max(spot - strike if is_call else strike - spot, 0.0))
+            for size, strike, is_call in zip(row, book.strike[expired], book.is_call[expired], strict=True)
+        )
+        for row in now[:, expired].tolist()
+    ]
+    assert any(cents)
+    assert (model.desk.cash_cents - cash).tolist() == cents
+    last = model.frames()["agents"].groupby("agent").last()
+    assert (last["cash_cents"] == cash[1:] + cents[1:] + model.market.b.owners[1:, 0, CASH] * 1250).all()
+    run(model, 1)
+    model.desk.check()
+    assert model.desk.holdings[:, book.expiry == np.datetime64("2025-11-21")].any(), "no close, no settlement"
+
+
+def test_expired_options_are_not_traded() -> None:
+    model = MarketModel(OPTIONS, **{"session.days": ["2025-11-20", "2025-11-21"], "session.end": "09:31"})
+    one = model.traders[1]
+    contract = Contract(model.config.session.first_day, 6550.0, False)
+    one.plan = lambda view, ring: [TradeOptions(contract, 5)] if ring.kind == "open" and view.now > DAY else []
+    run(model)
+    assert not model.desk.holdings.any()
+    assert not model.desk.cash_cents.any()
 
 
 def test_vol_alarm_rings_when_the_vix_has_moved() -> None:

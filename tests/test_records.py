@@ -1,8 +1,6 @@
 import json
 import os
-import sys
 from datetime import date
-from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,13 +8,14 @@ import pytest
 from dummies import BOOK, DAY, FakeModel
 
 from sim import records
-from sim.records import RecordError, check_place, comparison, load_run, record, tape_sha256, verify, write_run
+from sim.recorder import tape_sha256
+from sim.records import RecordError, check_place, comparison, load_run, record, verify, write_run
 from sim.scenario import ScenarioError, load
 
 
 @pytest.fixture
 def scenario(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sim.model", SimpleNamespace(MarketModel=FakeModel))
+    monkeypatch.setattr("sim.records.MarketModel", FakeModel)
     (tmp_path / "book.csv").write_text(BOOK)
     (tmp_path / "day.toml").write_text(DAY)
     return load(tmp_path / "day.toml")

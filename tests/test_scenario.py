@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from sim.scenario import ScenarioError, describe, load, parse_setting
+from sim.describe import describe
+from sim.scenario import ScenarioError, load, parse_setting
 
 
 @pytest.fixture
@@ -378,16 +379,34 @@ def test_any_slip_of_the_keyboard_is_a_scenario_or_one_line(day, data):
 
 def test_a_description_has_value_unit_range_and_source(day):
     rows = {row.key: row[1:] for row in describe(load(day))}
-    assert rows["depth_musd"] == ("5.0", "$M", "0 < x <= 10000", "a bank's desk note")
-    assert rows["session.prior_close_points"] == ("6617.32", "index points", "0 < x <= 1000000", "exchange")
-    assert rows["news.earnings.value_pct"][3] == "a guess"
-    assert rows["news.earnings.sentiment"][3] == ""
+    displayed, before = "notional at each best quote", "the close before the first day"
+    assert rows["depth_musd"] == ("5.0", "$M", "0 < x <= 10000", displayed, "a bank's desk note")
+    assert rows["session.prior_close_points"] == ("6617.32", "index points", "0 < x <= 1000000", before, "exchange")
+    assert rows["news.earnings.value_pct"][4] == "a guess"
+    assert rows["news.earnings.sentiment"][4] == ""
     assert rows["agents.snipers.class"][0] == "dummies:Sniper"
-    assert rows["agents.snipers.count"][3] == "counted by hand"
-    assert rows["agents.snipers.speed"] == ("1.0", "orders/s", "0 < x", "default: as fast as that")
-    assert rows["agents.snipers.style"] == ("calm", "", "calm | eager", "default: no source given")
-    assert rows["agents.late.quoting.levels"] == ("5", "", "1 <= x <= 10", "default: a textbook")
-    assert rows["real.close"] == ("6538.76", "", "", "exchange")
+    assert rows["agents.snipers.count"][4] == "counted by hand"
+    assert rows["agents.snipers.speed"] == ("1.0", "orders/s", "0 < x", "as fast as that", "default: no source given")
+    assert rows["agents.snipers.style"] == ("calm", "", "calm | eager", "", "default: no source given")
+    assert rows["agents.late.quoting.levels"] == ("5", "", "1 <= x <= 10", "", "default: a textbook")
+    assert rows["real.close"] == ("6538.76", "", "", "", "exchange")
+
+
+def test_numbers_of_a_tuple_have_a_range_each_and_a_source(day):
+    dealers = '\n[agents.dealers]\nclass = "agents.dealer:OptionDealer"\n'
+    text = day.read_text().replace('"book.csv"', "[]") + dealers
+    with pytest.raises(ScenarioError, match=r"agents\.dealers\.fast_minutes: 900 is not from 0.01 to 390"):
+        load(text + "fast_minutes = [1.0, 900.0]\n")
+    with pytest.raises(ScenarioError, match=r"agents\.dealers\.fast_minutes"):
+        load(text + "fast_minutes = [1.0]\n")
+    rows = {row.key: row for row in describe(load(text))}
+    assert rows["agents.dealers.slow_minutes"][1:] == (
+        "15.0, 30.0",
+        "min",
+        "0.01 <= x <= 390",
+        "of the others",
+        "default: guess",
+    )
 
 
 def test_a_description_names_every_key_of_the_complete_text(day):

@@ -12,7 +12,7 @@ from sim.analysis.tape import HALF_TICK_POINTS, contracts_by_group, mid2, owner_
 from sim.units import HOUR, TICK_POINTS, clock_text
 
 if TYPE_CHECKING:
-    from sim.scenario import Scenario
+    from sim.tables import Scenario
 
 WATCHED_POINTS = 6700.0
 """The level below which trend followers were said to sell, one after another (press reports of 21 Nov 2025)."""
