@@ -168,7 +168,7 @@ class Market:
     """
 
     def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
-        self.b = new_books(n_books, n_owners, tape=1 << 21)
+        self.b = new_books(n_books, n_owners, tape=1 << 22)
         self.w = new_world(n_books, ladders=ladders)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
