@@ -381,7 +381,10 @@ class MarketModel(mesa.Model):
         """Delta, gamma, vanna and charm of an owner's options, in futures."""
         if not len(self.desk.book):
             return 0.0, 0.0, 0.0, 0.0
-        return self.desk.greeks(owner, self.quotes(at), self.desk.rows(self.surface), spot)
+        delta, gamma, vanna, charm = self.desk.greeks(
+            owner, self.quotes(at), self.desk.rows(self.surface), spot
+        ).tolist()
+        return delta, gamma, vanna, charm
 
     def own_options(self, owner: int, spot: float) -> list[tuple[Contract, int, float]]:
         """An owner's options: contract, contracts, delta of one contract."""

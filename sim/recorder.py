@@ -106,8 +106,10 @@ class Recorder:
         rows = np.zeros((len(self._traders), 5))
         rows[:, 0] = ledger[:, POSITION]
         rows[:, 1] = ledger[:, CASH] * TICK_CENTS + model.desk.cash_cents[1:]
-        for owner in model.desk.owners():
-            rows[owner - 1, 2:] = model.option_greeks(owner, model.market.mid2() * TICK_POINTS / 2)[:3]
+        holders = model.desk.owners()
+        spot = model.market.mid2() * TICK_POINTS / 2
+        greeks = model.desk.greeks(holders, model.quotes(), model.desk.rows(model.surface), spot)
+        rows[np.array(holders, np.int64) - 1, 2:] = greeks[:3].T
         return rows
 
     def frames(self, market: Market) -> dict[str, pd.DataFrame]:
