@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
@@ -52,11 +53,11 @@ type Handle = tuple[int, int]
 class _Desk:
     """What one trader has at work: its order being worked, other programs, orders in the book."""
 
-    work: Handle | None
-    side: int
-    programs: list[Handle]
-    orders: list[tuple[int, int]]
-    started: int
+    work: Handle | None = None
+    side: int = 0
+    programs: list[Handle] = field(default_factory=list)
+    orders: list[tuple[int, int]] = field(default_factory=list)
+    started: int = 0
 
 
 class Floor:
@@ -64,7 +65,7 @@ class Floor:
 
     def __init__(self, model: MarketModel) -> None:
         self._model = model
-        self._desks: dict[int, _Desk] = {}
+        self._desks: defaultdict[int, _Desk] = defaultdict(_Desk)
 
     def clear(self) -> None:
         """Forget all that was at work: a session has ended. Numbers of streams go on."""
@@ -73,7 +74,7 @@ class Floor:
 
     def desk(self, trader: Trader) -> _Desk:
         """What a trader has at work."""
-        return self._desks.setdefault(trader.owner, _Desk(None, 0, [], [], 0))
+        return self._desks[trader.owner]
 
     def working(self, trader: Trader) -> int:
         """Contracts that a trader's `Work` still has to trade, signed."""
@@ -89,10 +90,10 @@ class Floor:
     def ordered(self, action: Action, trader: Trader) -> int:
         """Futures contracts that an action orders on top of what is being worked, signed; 0 for standing liquidity."""
         match action:
-            case Market() | Limit() | Ioc() | Fok() | PostOnly() | Stop() | StopLimit() | Touch():
-                return action.contracts
             case Work():
                 return action.contracts - self.working(trader)
+            case Market() | Limit() | Ioc() | Fok() | PostOnly() | Stop() | StopLimit() | Touch():
+                return action.contracts
         return 0
 
     @singledispatchmethod
@@ -162,13 +163,14 @@ class Floor:
 
     # Programs
 
-    def _start(self, trader: Trader, decision: int, kind: int, params: dict[int, float], **columns: int) -> Handle:
+    def _start(
+        self, trader: Trader, decision: int, kind: int, params: dict[int, float], columns: dict[int, int] | None = None
+    ) -> Handle:
         desk = self.desk(trader)
         desk.started += 1
-        chosen = {getattr(k, name): value for name, value in columns.items()}
-        chosen |= {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision}
-        chosen[k.P_KEY] = stream_key(trader.key, "program", desk.started)
-        return self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
+        key = stream_key(trader.key, "program", desk.started)
+        about = {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision, k.P_KEY: key}
+        return self._model.market.start_program(about | (columns or {}), params, ladder=kind == k.LADDER)
 
     @carry_out.register
     def _(self, action: Work, trader: Trader, decision: int) -> None:
@@ -182,10 +184,12 @@ class Floor:
                 decision,
                 k.SCHEDULE,
                 {k.SIZE: action.child, k.POV: action.pov},
-                P_SIDE=desk.side,
-                P_LEFT=abs(action.contracts),
-                P_END=action.until_ns,
-                P_LIMIT=ticks(action.limit),
+                {
+                    k.P_SIDE: desk.side,
+                    k.P_LEFT: abs(action.contracts),
+                    k.P_END: action.until_ns,
+                    k.P_LIMIT: ticks(action.limit),
+                },
             )
 
     @carry_out.register
@@ -196,9 +200,7 @@ class Floor:
                 decision,
                 k.TOUCH,
                 {k.RATE: action.looks_per_second, k.SIZE: action.child},
-                P_SIDE=int(action.contracts < 0),
-                P_LEFT=abs(action.contracts),
-                P_END=action.until_ns,
+                {k.P_SIDE: int(action.contracts < 0), k.P_LEFT: abs(action.contracts), k.P_END: action.until_ns},
             )
             self.desk(trader).programs.append(handle)
 

@@ -128,6 +128,7 @@ class MarketModel(mesa.Model):
         self.market = Market(len(people), ladders=len(people), log_events=log_events)
         self.desk = OptionsDesk(opening, len(people))
         self.floor, self.clock = Floor(self), AlarmClock(self.market.watch)
+        self._act = self.floor.carry_out  # found once: a method that dispatches is built anew at every look
         self.traders: list[Trader] = [
             crowd.cls(
                 self,
@@ -329,7 +330,7 @@ class MarketModel(mesa.Model):
         contracts = sum(self.floor.ordered(action, trader) for action in actions)
         decision = self.recorder.decision(self.market.now, trader, ring, (seen, now_seen), contracts, actions)
         for action in actions:
-            self.floor.carry_out(action, trader, decision)
+            self._act(action, trader, decision)
 
     # Halts
 

@@ -95,12 +95,12 @@ class View:
     @property
     def realised_vol(self) -> float:
         """Volatility over the last minutes, in points a square-root minute (EWMA of five minutes)."""
-        return math.sqrt(self._model.market.w.stats[0, S_EWMA_B]) * TICK_POINTS
+        return math.sqrt(self._model.market.w.stats.item(0, S_EWMA_B)) * TICK_POINTS
 
     @property
     def volume_rate(self) -> float:
         """Contracts a second over the last minute."""
-        return float(self._model.market.w.stats[0, S_VOLUME_RATE])
+        return self._model.market.w.stats.item(0, S_VOLUME_RATE)
 
     @property
     def depth_musd(self) -> float:
