@@ -7,7 +7,7 @@ actions. Mesa's own scheduler sees one event a bar.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -406,9 +406,9 @@ class MarketModel(mesa.Model):
         """The run's tables: bars, trades, quotes, decisions, agents."""
         return self.recorder.frames(self.market)
 
-    def summary(self) -> dict[str, Any]:
-        """The day in numbers."""
-        return analysis.summary(self.frames(), self.config, self.market.count(MESSAGES))
+    def summary(self, frames: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:
+        """The day in numbers, from the run's tables (`frames`, made here unless given)."""
+        return analysis.summary(frames or self.frames(), self.config, self.market.count(MESSAGES))
 
     def tape_sha256(self) -> str:
         """SHA-256 of all trades and quote changes."""

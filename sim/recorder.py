@@ -116,10 +116,8 @@ class Recorder:
         """All tables of the run so far."""
         return {
             "bars": pd.DataFrame(self._bars).astype({"time_ns": np.int64}),
-            "trades": pd.DataFrame(market.tape(TRADE_TAPE, TRADES), columns=TRADE_COLUMNS),
-            "quotes": pd.DataFrame(
-                market.tape(QUOTE_TAPE, QUOTES)[:, : len(QUOTE_COLUMNS)].copy(), columns=QUOTE_COLUMNS
-            ),
+            "trades": _tape(market.tape(TRADE_TAPE, TRADES), TRADE_COLUMNS),
+            "quotes": _tape(market.tape(QUOTE_TAPE, QUOTES), QUOTE_COLUMNS),
             "decisions": pd.DataFrame(map(_decision_row, self._decisions), columns=DECISION_COLUMNS),
             "agents": self._agents(),
         }
@@ -136,6 +134,10 @@ class Recorder:
             frame.insert(place, column, pd.Categorical.from_codes(codes, categories=kinds.categories))
         frame["owner"] = frame["owner"].astype(np.int64)
         return frame.rename(columns={"owner": "agent"})
+
+
+def _tape(rows: np.ndarray, columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows[:, : len(columns)], columns=columns, copy=True)
 
 
 def _decision_row(entry: tuple[Any, ...]) -> tuple[Any, ...]:
