@@ -113,12 +113,13 @@ def whole_run(scenario: Scenario, folder: Path) -> tuple[Figure, Figure]:
             model.step()
 
     def write() -> None:
+        frames = model.frames()
         write_run(
             folder,
             scenario=scenario,
             seed=model.seed,
-            summary=model.summary(),
-            frames=model.frames(),
+            summary=model.summary(frames),
+            frames=frames,
             wall_seconds=seconds,
             tape_sha256=model.tape_sha256(),
         )

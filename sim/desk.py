@@ -13,7 +13,7 @@ from datetime import date
 
 import numpy as np
 
-from sim.greeks import black76
+from sim.greeks import Floats, Ints, black76
 from sim.options import Contract, OptionBook
 from sim.surface import Quotes, Surface
 from sim.units import OPTION_FUTURES, OPTION_POINT_CENTS
@@ -30,7 +30,7 @@ class OptionsDesk:
         self.holdings = np.zeros((n_owners + 1, len(opening)), np.int64)
         self.cash_cents = np.zeros(n_owners + 1, np.int64)
         self.traded = 0
-        self._opening = opening
+        self._opening = opening.contracts
         self._rows: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
     def divide(self, shares: Mapping[int, float]) -> None:
@@ -42,36 +42,33 @@ class OptionsDesk:
         self.holdings[owners] = np.diff(cuts, axis=0)
         self.holdings[0] = -self.holdings[1:].sum(axis=0)
 
-    def rows(self, surface: Surface) -> np.ndarray:
+    def rows(self, surface: Surface) -> Ints:
         """Row of the surface for each contract."""
         if self._rows[0] != len(self.book):
             self._rows = len(self.book), surface.rows(self.book)
         return self._rows[1]
 
-    def greeks(self, owner: int, quotes: Quotes, rows: np.ndarray, spot: float) -> tuple[float, float, float, float]:
-        """Delta, gamma (per point), vanna (per volatility point) and charm (per year) of an owner, in futures."""
-        totals = quotes.totals(spot, self.book.holding(self.holdings[owner]), rows)
-        delta, gamma, vanna, charm = (OPTION_FUTURES * value for value in totals)
-        return delta, gamma, vanna / 100, charm
+    def greeks(self, owners: int | list[int], quotes: Quotes, rows: Ints, spot: float) -> Floats:
+        """Delta, gamma (per point), vanna (per volatility point), charm (per year) of owners, (4, ...), in futures."""
+        totals = quotes.totals(spot, self.book, rows, self.holdings[owners])
+        values = OPTION_FUTURES * np.array(totals)
+        values[2] /= 100
+        return values
 
     def owners(self) -> list[int]:
         """Owners who hold or have sold options, those outside (0) left out."""
         return [int(owner) for owner in np.flatnonzero(self.holdings.any(axis=1)) if owner]
 
-    def options_of(
-        self, owner: int, quotes: Quotes, rows: np.ndarray, spot: float
-    ) -> list[tuple[Contract, int, float]]:
+    def options_of(self, owner: int, quotes: Quotes, rows: Ints, spot: float) -> list[tuple[Contract, int, float]]:
         """An owner's options: contract, contracts, delta of one contract."""
         held = np.flatnonzero(self.holdings[owner])
         delta = quotes.black76(spot, self.book.strike[held], rows[held], self.book.is_call[held]).delta
-        contracts = _contracts(self.book)
-        return [(contracts[k], int(self.holdings[owner, k]), float(d)) for k, d in zip(held, delta, strict=True)]
+        options = list(self.book.listed)
+        return [(options[k], int(self.holdings[owner, k]), float(d)) for k, d in zip(held, delta, strict=True)]
 
     def change(self, dealers: list[int]) -> OptionBook:
         """The dealers' position now less that at the start."""
-        before = dict(zip(_contracts(self._opening), self._opening.contracts, strict=True))
-        start = np.array([before.get(contract, 0) for contract in _contracts(self.book)], np.int64)
-        return self.book.holding(self.holdings[dealers].sum(axis=0) - start)
+        return self.book.holding(self.holdings[dealers].sum(axis=0) - self._opening)
 
     def trade(
         self,
@@ -120,23 +117,14 @@ class OptionsDesk:
         self.holdings[:, due] = 0
 
     def _column(self, contract: Contract) -> int:
-        known = _contracts(self.book)
-        if contract not in known:
-            size = len(self.book)
-            wider = OptionBook.of([*((old, 0) for old in known), (contract, 0)])
-            place = [_contracts(wider).index(old) for old in known]
-            holdings = np.zeros((len(self.holdings), size + 1), np.int64)
-            holdings[:, place] = self.holdings
-            self.book, self.holdings = wider, holdings
-            known = _contracts(wider)
-        return known.index(contract)
+        if contract not in self.book.listed:
+            self.book = OptionBook.of([*((old, 0) for old in self.book.listed), (contract, 0)])
+            column = self.book.listed[contract]
+            self.holdings = np.insert(self.holdings, column, 0, axis=1)
+            self._opening = np.insert(self._opening, column, 0)
+        return self.book.listed[contract]
 
     def check(self) -> None:
         """Raise AssertionError unless every contract and the premiums add up to zero."""
         if self.holdings.sum(axis=0).any() or self.cash_cents.sum():
             raise AssertionError("the options ledger does not add up")
-
-
-def _contracts(book: OptionBook) -> list[Contract]:
-    columns = (book.expiry.tolist(), book.strike.tolist(), book.is_call.tolist())
-    return [Contract(*row) for row in zip(*columns, strict=True)]

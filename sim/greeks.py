@@ -17,8 +17,8 @@ charm       -d delta/d T, n(d1) d2/(2 T)  delta per year that passes
 Gamma, vega, vanna and charm are the same for a call and a put. An option with no time or no volatility left is worth
 its payoff: its delta is that of the payoff (one half at the strike), its other greeks are 0.
 
-Functions with a leading underscore are for compiled callers; `totals`, `smile` and `term_variance` are called often and
-check nothing; `black76` checks its arguments.
+Functions with a leading underscore are for compiled callers; `totals`, `calls`, `smile` and `term_variance` are called
+often and check nothing; `black76` checks its arguments.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Greeks(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Greeks of a whole position: sums of contracts times greek (units: module head, times contracts)."""
+    """Greeks of whole positions: sums of contracts times greek (units: module head, times contracts)."""
 
-    delta: float
-    gamma: float
-    vanna: float
-    charm: float
+    delta: Floats
+    gamma: Floats
+    vanna: Floats
+    charm: Floats
 
 
 @njit(cache=True, nogil=True)
@@ -118,19 +118,30 @@ def _fill(forward: Floats, strike: Floats, years: Floats, sigma: Floats, is_call
 
 
 @njit(cache=True, nogil=True)
-def _totals(
-    forward: float, strike: Floats, years: Floats, sigma: Floats, is_call: Bools, contracts: Ints
-) -> tuple[float, float, float, float]:
-    delta_sum = gamma = vanna = charm = 0.0
+def _sum(
+    forward: float, strike: Floats, years: Floats, sigma: Floats, is_call: Bools, contracts: Ints, out: Floats
+) -> None:
+    """Add up in the columns of out (4, m) delta, gamma, vanna and charm of the rows of contracts (m, k)."""
     for i in range(strike.size):
         delta, density, stdev, d2 = _greeks(forward, strike[i], years[i], sigma[i], bool(is_call[i]))
-        delta_sum += contracts[i] * delta
-        if stdev > 0.0:
-            weight = contracts[i] * density
-            gamma += weight / (forward * stdev)
-            vanna -= weight * d2 / sigma[i]
-            charm += weight * d2 / (2.0 * years[i])
-    return delta_sum, gamma, vanna, charm
+        for j in range(contracts.shape[0]):
+            out[0, j] += contracts[j, i] * delta
+            if stdev > 0.0:
+                weight = contracts[j, i] * density
+                out[1, j] += weight / (forward * stdev)
+                out[2, j] -= weight * d2 / sigma[i]
+                out[3, j] += weight * d2 / (2.0 * years[i])
+
+
+@njit(cache=True, nogil=True)
+def calls(forward: float, strike: Floats, years: float, sigma: Floats) -> Floats:
+    """Prices (k,) of calls of one expiry, unchecked: strikes and volatilities (k,), the rest as for `black76`."""
+    out = np.empty(strike.size)
+    for i in range(strike.size):
+        delta, _, stdev, d2 = _greeks(forward, strike[i], years, sigma[i], True)
+        alive = stdev > 0.0
+        out[i] = _price(forward, strike[i], delta, d2, True) if alive else max(forward - strike[i], 0.0)
+    return out
 
 
 @njit(cache=True, nogil=True)
@@ -209,16 +220,25 @@ def smile(spot: float, strike: Floats, row: Ints, term: Floats, shape: Floats) -
 
 
 def totals(forward: float, strike: Floats, years: Floats, sigma: Floats, is_call: Bools, contracts: Ints) -> Totals:
-    """Delta, gamma, vanna and charm of a position at one forward, unchecked and fast (30 options: some 2 us).
+    """Delta, gamma, vanna and charm of positions at one forward, unchecked and fast (30 options: some 2 us).
 
     Parameters
     ----------
     forward
         Forward in index points, above 0.
-    strike, years, sigma, is_call, contracts : (k,)
-        The options (contiguous float64, bool) and the signed contracts held of each (int64).
+    strike, years, sigma, is_call : (k,)
+        The options (contiguous float64, bool).
+    contracts : (k,) or (m, k)
+        The signed contracts held of each (contiguous int64), in one position or in m.
+
+    Returns
+    -------
+    Scalars for one position, (m,) for m of them.
     """
-    return Totals(*_totals(forward, strike, years, sigma, is_call, contracts))
+    positions = np.atleast_2d(contracts)
+    out = np.zeros((4, len(positions)))
+    _sum(forward, strike, years, sigma, is_call, positions, out)
+    return Totals(*out.reshape(4, *contracts.shape[:-1]))
 
 
 def black76(forward: ArrayLike, strike: ArrayLike, years: ArrayLike, sigma: ArrayLike, is_call: ArrayLike) -> Greeks:

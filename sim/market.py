@@ -43,7 +43,6 @@ from sim.kernel.state import (
     NEXT,
     NO_KEY,
     ORDER_TOP,
-    OWNER,
     PAGE,
     PAGE_TOP,
     POSITION,
@@ -178,7 +177,7 @@ class Market:
     """
 
     def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
-        self.b = new_books(n_books, n_owners, tape=1 << 21)
+        self.b = new_books(n_books, n_owners, tape=1 << 22)
         self.w = new_world(n_books, ladders=ladders)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
@@ -187,11 +186,11 @@ class Market:
     @property
     def now(self) -> int:
         """The time, in nanoseconds."""
-        return int(self.w.clock[NOW])
+        return self.w.clock.item(NOW)
 
     def mid2(self, book: int = 0) -> int:
         """Best bid plus best ask (half ticks), the last one known where a side is empty."""
-        return int(self.b.books[book, MID2])
+        return self.b.books.item(book, MID2)
 
     def best(self, side: int, book: int = 0) -> tuple[int, int]:
         """Best price of a side (ticks) and the contracts there; (0, 0) where it is empty."""
@@ -203,11 +202,11 @@ class Market:
 
     def position(self, owner: int, book: int = 0) -> int:
         """Contracts held."""
-        return int(self.b.owners[owner, book, POSITION])
+        return self.b.owners.item(owner, book, POSITION)
 
     def count(self, entry: int) -> int:
         """An entry of the kernel's counts (`sim.kernel.state`)."""
-        return int(self.b.counts[entry])
+        return self.b.counts.item(entry)
 
     def start_session(self, now: int, opens: int, closes: int, mid2: int) -> None:
         """Begin a session with empty books: the clock jumps, timers and programs of the last one are gone."""
@@ -248,7 +247,7 @@ class Market:
 
     def is_live(self, row: int, order: int) -> bool:
         """Whether an order or waiting stop is still there."""
-        return bool(self.b.orders[row, ID] == order)
+        return self.b.orders.item(row, ID) == order
 
     def order(self, row: int) -> tuple[int, int]:
         """Open contracts, signed, and price of the order or waiting stop (its stop price) in a row."""
@@ -313,11 +312,11 @@ class Market:
         self, columns: dict[int, int], params: dict[int, float], *, ladder: bool = False
     ) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
-        self._make_room()
+        self._make_world_room()
         slots = self._free_slot() if ladder else 0
         p = int(add_program(self.w))
         programs, row = self.w.programs, self.w.params
-        ident = programs[p, P_ID]
+        ident = programs.item(p, P_ID)
         programs[p] = 0
         row[p] = 0.0
         programs[p, P_ID] = ident
@@ -331,7 +330,7 @@ class Market:
             row[p, SEEN_AT], row[p, SEEN_POSITION] = self.now, self.position(int(programs[p, P_OWNER]))
             row[p, SEEN_SIGMA2] = -1.0
         set_off(self.w, p)
-        return p, int(ident)
+        return p, ident
 
     def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
         """Fill a book before its opening auction with what a latent program would have left in it."""
@@ -341,22 +340,23 @@ class Market:
 
     def alive(self, program: tuple[int, int]) -> bool:
         """Whether a program has not ended."""
-        return int(self.w.programs[program[0], P_ID]) == program[1]
+        return self.w.programs.item(program[0], P_ID) == program[1]
 
     def left(self, program: tuple[int, int]) -> int:
         """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
-        row = self.w.programs[program[0]]
-        return (1 - 2 * int(row[P_SIDE])) * int(row[P_LEFT]) if self.alive(program) else 0
+        p, programs = program[0], self.w.programs
+        return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
         if not self.alive(program):
             return
-        for row, order in self._orders_of(program[0]):
+        columns = self.w.programs[program[0]].tolist()
+        for row, order in self._orders_of(columns):
             if row and self.is_live(row, order):
-                self.send(int(self.b.orders[row, OWNER]), OP_CANCEL, row=row)
-        if slots := int(self.w.programs[program[0], P_SLOTS]):
-            self._free_slots.append(slots)
+                self.send(columns[P_OWNER], OP_CANCEL, row=row)
+        if columns[P_SLOTS]:
+            self._free_slots.append(columns[P_SLOTS])
         end_program(self.w, program[0])
 
     def _free_slot(self) -> int:
@@ -367,10 +367,10 @@ class Market:
             self._free_slots = list(range(len(self.w.slots) - 1, used - 1, -1))
         return self._free_slots.pop()
 
-    def _orders_of(self, p: int) -> list[tuple[int, int]]:
-        row = self.w.programs[p]
-        slots = self.w.slots[row[P_SLOTS]].reshape(-1, 2) if row[P_SLOTS] else np.zeros((0, 2), np.int64)
-        return [(int(row[P_ROW]), int(row[P_ORDER])), *((int(a), int(b)) for a, b in slots)]
+    def _orders_of(self, columns: list[int]) -> list[list[int]]:
+        """Row and id of a program's orders: its own, and those in its slots if it has any."""
+        slots = self.w.slots[columns[P_SLOTS]].reshape(-1, 2).tolist() if columns[P_SLOTS] else []
+        return [[columns[P_ROW], columns[P_ORDER]], *slots]
 
     def transfer(self, giver: int, taker: int, contracts: int, price: int, book: int = 0) -> None:
         """Move contracts from one owner to another at a price, outside the book: positions at the start."""
@@ -400,11 +400,11 @@ class Market:
 
     def recent_sigma(self, book: int = 0) -> float:
         """Volatility over about the last five minutes, in ticks a square-root minute."""
-        return math.sqrt(self.w.stats[book, S_EWMA_B])
+        return math.sqrt(self.w.stats.item(book, S_EWMA_B))
 
     def volume_rate(self, book: int = 0) -> float:
         """Contracts a second over about the last minute."""
-        return float(self.w.stats[book, S_VOLUME_RATE])
+        return self.w.stats.item(book, S_VOLUME_RATE)
 
     def integrals(self, book: int = 0) -> np.ndarray:
         """Time integrals (ns): dollars at the best quotes per side, spread in ticks, one-tick and quoted time."""
@@ -421,13 +421,14 @@ class Market:
 
     def rings(self) -> bool:
         """Whether a watched owner has had a fill that has not been taken note of."""
-        return bool(self.b.counts[RING])
+        return self.b.counts.item(RING) != 0
 
     def take_ring(self) -> bool:
         """The same, and take note of it."""
-        rang = self.rings()
+        if not self.rings():
+            return False
         self.b.counts[RING] = 0
-        return rang
+        return True
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
@@ -447,6 +448,9 @@ class Market:
     def _make_room(self) -> None:
         if not room(self.b):
             self.b = grown(self.b)
+        self._make_world_room()
+
+    def _make_world_room(self) -> None:
         if not world_room(self.w):
             self.w = _grown_world(self.w)
 

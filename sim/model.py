@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields
 from datetime import date, timedelta
@@ -138,6 +138,7 @@ class MarketModel(mesa.Model):
         self.market = Market(len(people), ladders=len(people), log_events=log_events)
         self.desk = OptionsDesk(opening, len(people))
         self.floor, self.clock = Floor(self), AlarmClock(self.market.watch)
+        self._act = self.floor.carry_out  # found once: a method that dispatches is built anew at every look
         self.traders: list[Trader] = [
             crowd.cls(
                 self,
@@ -355,7 +356,7 @@ class MarketModel(mesa.Model):
         contracts = sum(self.floor.ordered(action, trader) for action in actions)
         decision = self.recorder.decision(self.market.now, trader, ring, (seen, now_seen), contracts, actions)
         for action in actions:
-            self.floor.carry_out(action, trader, decision)
+            self._act(action, trader, decision)
 
     # Halts
 
@@ -411,7 +412,8 @@ class MarketModel(mesa.Model):
         """Delta, gamma, vanna and charm of an owner's options, in futures."""
         if not len(self.desk.book):
             return 0.0, 0.0, 0.0, 0.0
-        return self.desk.greeks(owner, quotes, self.desk.rows(self.surface), spot)
+        delta, gamma, vanna, charm = self.desk.greeks(owner, quotes, self.desk.rows(self.surface), spot).tolist()
+        return delta, gamma, vanna, charm
 
     def own_options(self, owner: int, spot: float, quotes: Quotes) -> list[tuple[Contract, int, float]]:
         """An owner's options: contract, contracts, delta of one contract."""
@@ -432,9 +434,9 @@ class MarketModel(mesa.Model):
         """The run's tables: bars, trades, quotes, decisions, agents."""
         return self.recorder.frames(self.market)
 
-    def summary(self) -> dict[str, Any]:
-        """The day in numbers."""
-        return analysis.summary(self.frames(), self.config, self.market.count(MESSAGES))
+    def summary(self, frames: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:
+        """The day in numbers, from the run's tables (`frames`, made here unless given)."""
+        return analysis.summary(frames or self.frames(), self.config, self.market.count(MESSAGES))
 
     def tape_sha256(self) -> str:
         """SHA-256 of all trades and quote changes."""

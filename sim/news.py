@@ -55,9 +55,11 @@ class News:
 
     def faded(self, column: str, decay_minutes: float, now: int) -> float:
         """Sum over what is out of a column of `Heard`, each fading exponentially with its age."""
-        return sum(
-            getattr(heard, column) * math.exp(-(now - heard.time_ns) / MINUTE / decay_minutes) for heard in self.heard
-        )
+        total = 0.0
+        for heard in self.heard:
+            if pct := getattr(heard, column):
+                total += pct * math.exp(-(now - heard.time_ns) / MINUTE / decay_minutes)
+        return total
 
     def days_to_event(self, now: int) -> float:
         """Calendar days to the next pending event, infinite if there is none."""

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -75,6 +76,12 @@ class OptionBook:
 
     def __len__(self) -> int:
         return len(self.strike)
+
+    @cached_property
+    def listed(self) -> dict[Contract, int]:
+        """The options, each with its row."""
+        columns = self.expiry.tolist(), self.strike.tolist(), self.is_call.tolist()
+        return {Contract(*option): row for row, option in enumerate(zip(*columns, strict=True))}
 
     @classmethod
     def of(cls, holdings: Iterable[tuple[Contract, int]]) -> Self:

@@ -113,19 +113,18 @@ class Recorder:
         rows = np.zeros((len(self._traders), 5))
         rows[:, 0] = ledger[:, POSITION]
         rows[:, 1] = ledger[:, CASH] * TICK_CENTS + model.desk.cash_cents[1:]
+        holders = model.desk.owners()
         spot = model.market.mid2() * TICK_POINTS / 2
-        for owner in model.desk.owners():
-            rows[owner - 1, 2:] = model.option_greeks(owner, spot, model.quotes())[:3]
+        greeks = model.desk.greeks(holders, model.quotes(), model.desk.rows(model.surface), spot)
+        rows[np.array(holders, np.int64) - 1, 2:] = greeks[:3].T
         return rows
 
     def frames(self, market: Market) -> dict[str, pd.DataFrame]:
         """All tables of the run so far."""
         return {
             "bars": pd.DataFrame(self._bars).astype({"time_ns": np.int64}),
-            "trades": pd.DataFrame(market.tape(TRADE_TAPE, TRADES), columns=TRADE_COLUMNS),
-            "quotes": pd.DataFrame(
-                market.tape(QUOTE_TAPE, QUOTES)[:, : len(QUOTE_COLUMNS)].copy(), columns=QUOTE_COLUMNS
-            ),
+            "trades": _tape(market.tape(TRADE_TAPE, TRADES), TRADE_COLUMNS),
+            "quotes": _tape(market.tape(QUOTE_TAPE, QUOTES), QUOTE_COLUMNS),
             "decisions": pd.DataFrame(map(self._decision_row, self._decisions), columns=DECISION_COLUMNS),
             "agents": self._agents(),
         }
@@ -151,6 +150,10 @@ class Recorder:
         return number, now, *who, ring.kind, str(ring.detail), start, end, contracts, what, refused
 
 
+def _tape(rows: np.ndarray, columns: list[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows[:, : len(columns)], columns=columns, copy=True)
+
+
 def _volatility(model: MarketModel) -> dict[str, float]:
     atm = model.quotes().atm()
     alive = atm[atm > 0]
@@ -162,5 +165,5 @@ def tape_sha256(*arrays: np.ndarray) -> str:
     tape = hashlib.sha256()
     for array in arrays:
         tape.update(str(array.shape).encode())
-        tape.update(np.ascontiguousarray(array).astype("<i8", casting="safe").tobytes())
+        tape.update(np.ascontiguousarray(array.astype("<i8", casting="safe", copy=False)).data)
     return tape.hexdigest()

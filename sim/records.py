@@ -112,14 +112,15 @@ def record(
     check_place(folder, scenario, seed)
     start = time.perf_counter()
     model = simulate(scenario, seed, progress, log_events=lobster)
+    frames = model.frames()
     write_run(
         folder,
         scenario=scenario,
         seed=seed,
         settings=settings,
         events=model.lobster_events() if lobster else None,
-        summary=model.summary(),
-        frames=model.frames(),
+        summary=model.summary(frames),
+        frames=frames,
         wall_seconds=time.perf_counter() - start,
         tape_sha256=model.tape_sha256(),
     )
@@ -214,7 +215,7 @@ def write_run(
         _write_json(draft / "summary.json", {**summary, **about})
         _write_json(draft / "provenance.json", _provenance(scenario, seed, settings or {}) | about)
         for name in FRAMES:
-            frames[name].to_parquet(draft / f"{name}.parquet", index=False)
+            _write_table(draft / f"{name}.parquet", frames[name])
         for day, rows in (events or {}).items():
             write_pair(draft / "lobster", _stem(scenario, day), rows)
     return folder
@@ -267,6 +268,13 @@ def _commit() -> str | None:
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{head}+" if edited.stdout.strip() else head
+
+
+def _write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Write a table; integers as packed differences, which takes half the time and space of dictionaries."""
+    integers = frame.select_dtypes("integer").columns
+    packed = dict.fromkeys(integers, "DELTA_BINARY_PACKED")
+    frame.to_parquet(path, index=False, use_dictionary=list(frame.columns.difference(integers)), column_encoding=packed)
 
 
 def _write_json(path: Path, content: Mapping[str, object]) -> None:

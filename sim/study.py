@@ -198,7 +198,8 @@ def measure(job: Job) -> Outcome:
     model = MarketModel(scenario, rng=job.seed, freeze_at_ns=job.freeze_at_ns)
     while model.running:
         model.step()
-    return outcome_of(job, scenario, model.frames(), model.summary())
+    frames = model.frames()
+    return outcome_of(job, scenario, frames, model.summary(frames))
 
 
 def outcome_of(job: Job, scenario: Scenario, frames: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]) -> Outcome:

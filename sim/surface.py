@@ -113,10 +113,15 @@ class Quotes:
         """Volatilities (k,) of options with these strikes (points) and expiry rows (`Surface.rows`)."""
         return greeks.smile(spot, strike, row, self.term, self.shape)
 
-    def totals(self, spot: float, book: OptionBook, row: greeks.Ints) -> greeks.Totals:
-        """Delta, gamma, vanna and charm of a book at `spot`, in option contracts; `row` is `Surface.rows` of it."""
+    def totals(self, spot: float, book: OptionBook, row: greeks.Ints, contracts: greeks.Ints) -> greeks.Totals:
+        """Delta, gamma, vanna and charm of positions (`greeks.totals`) in a book's options; `row`: `Surface.rows`."""
         sigma = self.vols(spot, book.strike, row)
-        return greeks.totals(spot, book.strike, self.term[0][row], sigma, book.is_call, book.contracts)
+        return greeks.totals(spot, book.strike, self.term[0][row], sigma, book.is_call, contracts)
+
+    def calls(self, spot: float, strike: greeks.Floats, row: int) -> greeks.Floats:
+        """Prices (points) of calls of one expiry, unchecked."""
+        sigma = self.vols(spot, strike, np.full(strike.size, row))
+        return greeks.calls(spot, strike, self.term[0, row], sigma)
 
     def black76(self, spot: float, strike: greeks.Floats, row: greeks.Ints, is_call: greeks.Bools) -> greeks.Greeks:
         """Prices (points) and greeks of options on this surface, checked and complete."""

@@ -63,10 +63,10 @@ def total_variance(strip: Strip) -> float:
         raise ValueError("a strip needs a strike at which both call and put have a price")
     near = both[np.argmin(np.abs(strip.call[both] - strip.put[both]))]
     forward = strip.strike[near] + strip.call[near] - strip.put[near]
-    centre = max(int(np.searchsorted(strip.strike, forward, side="right")) - 1, 0)
-    price = np.where(np.arange(strip.strike.size) < centre, strip.put, strip.call)
-    price[centre] = 0.5 * (strip.call[centre] + strip.put[centre])
-    chosen = np.concatenate((_bid(price[:centre][::-1])[::-1], [True], _bid(price[centre + 1 :])))
+    centre = max(int(strip.strike.searchsorted(forward, side="right")) - 1, 0)
+    put, call = strip.put[:centre], strip.call[centre + 1 :]
+    price = np.concatenate((put, [0.5 * (strip.call[centre] + strip.put[centre])], call))
+    chosen = np.concatenate((_bid(put[::-1])[::-1], [True], _bid(call)))
     strike, price = strip.strike[chosen], price[chosen]
     if strike.size < 2:
         raise ValueError("a strip needs at least two options with a price")
@@ -113,7 +113,7 @@ def _strips(surface: Surface, now_ns: int, spot: float, rows: Ints, minutes: Flo
         reach = math.sqrt(quotes.term[1, row])
         low, high = (round(spot * math.exp(z * reach) / step) for z in (-10, 6))
         strike: Floats = step * np.arange(max(low - 2, 1), high + 3, dtype=np.float64)
-        call = quotes.black76(spot, strike, np.full(strike.size, row), np.ones(strike.size, dtype=bool)).price
+        call = quotes.calls(spot, strike, row)
         put: Floats = call - (spot - strike)
         strips.append(Strip(strike, _quoted(call), _quoted(put), float(minutes[row])))
     return strips
@@ -125,7 +125,8 @@ def _quoted(price: Floats) -> Floats:
 
 def _bid(price: Floats) -> Bools:
     """Options used, going outward: those with a price, up to the first two in a row without."""
-    none = price <= 0
-    ended = np.logical_or.accumulate(none & np.concatenate(([False], none[:-1])))
-    chosen: Bools = ~none & ~ended
+    chosen: Bools = price > 0
+    pairs = np.flatnonzero(~(chosen[1:] | chosen[:-1]))
+    if pairs.size:
+        chosen[pairs[0] :] = False
     return chosen

@@ -97,7 +97,7 @@ class FakeModel:
     def frames(self) -> dict[str, pd.DataFrame]:
         return {name: pd.DataFrame({"time_ns": self.tape}) for name in FRAMES}
 
-    def summary(self) -> dict[str, object]:
+    def summary(self, frames: dict[str, pd.DataFrame]) -> dict[str, object]:
         return {"close": np.float64(6540.5), "trades": np.int64(1234), "vix_high": float("nan"), "stages": [1, 2, 3]}
 
     def tape_sha256(self) -> str:

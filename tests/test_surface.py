@@ -227,7 +227,7 @@ def test_totals_of_a_book():
     row, quotes = quoted.rows(book), quoted.at(CLOSE)
     each = quotes.black76(SPOT, book.strike, row, book.is_call)
     want = [float(book.contracts @ greek) for greek in (each.delta, each.gamma, each.vanna, each.charm)]
-    assert list(quotes.totals(SPOT, book, row)) == pytest.approx(want, rel=1e-12)
+    assert list(quotes.totals(SPOT, book, row, book.contracts)) == pytest.approx(want, rel=1e-12)
 
 
 STEPS = [

@@ -73,9 +73,10 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
 
 
 def within(frame: pd.DataFrame, span: Hours) -> pd.DataFrame:
-    """Rows of the first book (or of no book) from one time to another, both included."""
-    rows = frame["time_ns"].between(*span)
-    return frame[rows & (frame["book"] == 0)] if "book" in frame else frame[rows]
+    """Rows of the first book (or of no book) from one time to another, both included; times rise from row to row."""
+    start, end = np.searchsorted(frame["time_ns"], (span[0], span[1] + 1))
+    rows = frame.iloc[start:end]
+    return rows[rows["book"] == 0] if "book" in rows and rows["book"].any() else rows
 
 
 def time_lost(quotes: pd.DataFrame, level_points: float) -> int | None:
@@ -146,8 +147,8 @@ def _triggers(decisions: pd.DataFrame, trades: pd.DataFrame, owner_group: Mappin
     Stops are all that stop-loss holders trade, and a stop keeps its order number when it fires.
     """
     alarms = (decisions["group"] == "ctas") & decisions["alarm"].isin(["below", "above"])
-    stops = trades[trades["taker"].map(owner_group) == "stops"]
-    return int(alarms.sum()) + int(stops["taker_id"].nunique())
+    holders = [owner for owner, group in owner_group.items() if group == "stops"]
+    return int(alarms.sum()) + int(trades["taker_id"][trades["taker"].isin(holders)].nunique())
 
 
 def _stages(hours: tuple[Hours, ...], high: int | None, lost: int | None, low: int | None) -> dict[str, Hours | None]:

@@ -87,9 +87,10 @@ def contracts_by_group(trades: pd.DataFrame, owner_group: Mapping[int, str]) -> 
 
     A trade counts for its taker and for its maker: gross adds up to twice the volume, net to zero, taken to the volume.
     """
-    taker, maker = (trades[role].map(owner_group).astype(object).fillna(UNKNOWN) for role in ("taker", "maker"))
     size, bought = trades["size"], trades["size"] * trades["side"]
-    by_taker = pd.DataFrame({"gross": size, "net": bought, "taken": size}).groupby(taker).sum()
-    by_maker = pd.DataFrame({"gross": size, "net": -bought, "taken": 0}).groupby(maker).sum()
-    groups = dict.fromkeys([*owner_group.values(), *by_taker.index, *by_maker.index])
-    return by_taker.add(by_maker, fill_value=0).reindex(list(groups), fill_value=0).astype(np.int64)
+    by_taker = pd.DataFrame({"gross": size, "net": bought, "taken": size}).groupby(trades["taker"]).sum()
+    by_maker = pd.DataFrame({"gross": size, "net": -bought, "taken": 0}).groupby(trades["maker"]).sum()
+    by_owner = by_taker.add(by_maker, fill_value=0)
+    group = by_owner.index.map(lambda owner: owner_group.get(owner, UNKNOWN))
+    groups = dict.fromkeys([*owner_group.values(), *group])
+    return by_owner.groupby(group).sum().reindex(list(groups), fill_value=0).astype(np.int64)
