@@ -22,7 +22,7 @@ class MarketMaker(Trader):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
 
         depth_share: float = number(
-            1.38, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's", source="study"
+            1.33, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's", source="study"
         )
         most_share: float = number(1.0, 0, 1, "1", "of these, the most of one maker", source="study")
         inventory_share: float = number(
@@ -32,8 +32,8 @@ class MarketMaker(Trader):
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price", source="study")
         shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here", source="study")
         levels: int = number(10, 1, 15, "ticks", "length of the ladder", source="study")
-        looks: float = number(2.0, 0, 1000, "1/s", "looks of a maker at one side of its ladder", source="study")
-        refill: float = number(0.0125, 0, 1, "share", "of what is missing that comes back at a look", source="study")
+        looks: float = number(0.5, 0, 1000, "1/s", "looks of a maker at one side of its ladder", source="study")
+        refill: float = number(0.05, 0, 1, "share", "of what is missing that comes back at a look", source="study")
         fills: float = number(12.0, 0, 1000, "1/s", "looks at an open spread of a maker", source="study")
         skew: float = number(
             1.0, 0, 10, "1", "strength of the inventory skew", source="assumed; form: Avellaneda and Stoikov 2008"

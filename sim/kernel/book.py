@@ -310,7 +310,7 @@ def refusal(b, book, op, side, price, qty, stop):
     return OK
 
 
-@kernel
+@inline
 def enter(b, now, book, op, side, price, qty, stop, order, owner, decision, cause):
     """Enter an order of any kind; OK or the reason of its refusal. `counts[ROW]` says where it rests."""
     b.counts[SEQ] += 1
@@ -484,7 +484,7 @@ def settle_rest(b, now, row, side, price, left):
         free_row(b, row)
 
 
-@kernel
+@inline
 def cancel(b, now, row, owner, decision, cause):
     """Cancel a live order or waiting stop."""
     b.counts[SEQ] += 1

@@ -3,7 +3,7 @@
 A look at one side of the ladder goes through all its prices in one instant, one message after the other. At each price
 the maker shows what is missing there to the depth it thinks right for the whole book, as far as its own size allows:
 makers who do so hold the displayed depth together without knowing of one another. Too much goes at once; what is
-missing comes back over several looks.
+missing at the best price, where they are traded with, comes back over several looks.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def quote(b, w, p):
     """Go on with a look to the next price that wants a message; whether there is one."""
     side, base = w.programs[p, P_SIDE], w.programs[p, P_BASE]
     for place in range(w.programs[p, P_PLACE], SLOTS):
-        if requote(b, w, p, side, base + (place if side == 1 else -place), place, w.params[p, REFILL]):
+        refill = w.params[p, REFILL] if place == 0 else 1.0
+        if requote(b, w, p, side, base + (place if side == 1 else -place), place, refill):
             # After a cancel there may be something to post at the same price.
             w.programs[p, P_PLACE] = place + (w.pending[0, X_OP] != OP_CANCEL)
             return True

@@ -101,7 +101,12 @@ def first(w, until):
     """The earliest node up to a time, or 0."""
     last = until >> BUCKET_BITS
     while w.clock[DUE] == 0 and w.clock[CURSOR] < last:
-        turn(w, w.clock[CURSOR] + 1)
+        cursor = w.clock[CURSOR] + 1
+        # Most buckets are empty: only the others are worth a call.
+        if w.wheel[cursor & (BUCKETS - 1)] == 0 and cursor & (BUCKETS - 1) != 0:
+            w.clock[CURSOR] = cursor
+        else:
+            turn(w, cursor)
     node = w.clock[DUE]
     return node if node != 0 and w.nodes[node, N_TIME] <= until else 0
 
