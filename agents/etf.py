@@ -15,6 +15,8 @@ import networkx as nx
 from sim.trader import Action, Alarm, At, OnNews, Ring, Trader, Work, number, stream_key
 from sim.view import View
 
+REFERENCE_DEPTH_MUSD = 5.0
+
 
 class MacroTrader(Trader):
     """Trades clips of an index fund, on the side of its signal."""
@@ -42,10 +44,22 @@ class MacroTrader(Trader):
         news: float = number(0.8, 0, 10, "1/%", "weight of news", source="study")
         news_decay_minutes: float = number(20.0, 0.1, 390, "min", "memory of news", source="study")
         momentum: float = number(
-            0.007, 0, 1, "1/point", "weight of the 15-minute move beyond the threshold", source="study"
+            0.007,
+            0,
+            1,
+            "1/point",
+            "weight of the move beyond the threshold, in a book of $5M; in others in proportion",
+            source="study",
         )
         momentum_minutes: int = number(15, 1, 390, "min", "over which the move is taken", source="study")
-        threshold_points: float = number(15.0, 0, 1000, "points", "smaller moves are noise", source="study")
+        threshold_points: float = number(
+            15.0,
+            0,
+            1000,
+            "points",
+            "smaller moves are noise, in a book of $5M; in others inverse to depth",
+            source="study",
+        )
         momentum_cap: float = number(0.35, 0, 10, "1", "largest weight of momentum", source="study")
         bitcoin: float = number(0.03, 0, 10, "1/%", "weight of bitcoin's moves", source="guess")
         bitcoin_decay_minutes: float = number(60.0, 0.1, 390, "min", "memory of bitcoin's moves", source="guess")
@@ -80,7 +94,7 @@ class MacroTrader(Trader):
     def signal(self, view: View) -> float:
         """News, momentum beyond a threshold, bitcoin and the peers' mean side."""
         p = self.p
-        move = view.mid - view.mid_ago(p.momentum_minutes)
+        move = (view.mid - view.mid_ago(p.momentum_minutes)) * view.depth_musd / REFERENCE_DEPTH_MUSD
         beyond = math.copysign(max(abs(move) - p.threshold_points, 0.0), move)
         momentum = max(-p.momentum_cap, min(p.momentum * beyond, p.momentum_cap))
         herd = sum(peer.side for peer in self.peers) / max(len(self.peers), 1)

@@ -22,7 +22,15 @@ class MarketMaker(Trader):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
 
         depth_share: float = number(
-            1.33, 0, 20, "1", "contracts displayed at the best price, by all, over the depth's", source="study"
+            1.29,
+            0,
+            20,
+            "1",
+            "contracts displayed at the best price, by all, over those of a depth of $5M",
+            source="study",
+        )
+        depth_power: float = number(
+            0.13, -1, 1, "1", "how that share grows with depth: deep queues are short of it for longer", source="study"
         )
         most_share: float = number(1.0, 0, 1, "1", "of these, the most of one maker", source="study")
         inventory_share: float = number(
@@ -57,7 +65,8 @@ class MarketMaker(Trader):
     def prepare(self, view: View) -> Iterable[Action]:
         """Start the ladder with the session."""
         p = self.p
-        displayed = p.depth_share * contracts_of(view.depth_musd, view.value)
+        relative = view.depth_musd / REFERENCE_DEPTH_MUSD
+        displayed = p.depth_share * relative**p.depth_power * contracts_of(view.depth_musd, view.value)
         return [
             Quote(
                 contracts=p.most_share * displayed,
@@ -73,7 +82,7 @@ class MarketMaker(Trader):
                 tilt=p.tilt,
                 memory_seconds=p.memory_seconds,
                 withdrawal=p.withdrawal,
-                reference_vol=p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd,
+                reference_vol=p.reference_vol_points / relative,
                 bounds=p.bounds,
             )
         ]
