@@ -310,7 +310,7 @@ def test_touch_trades_all_after_its_patience() -> None:
 
 def test_program_replaces_its_own_kind_only() -> None:
     model, _, one, _ = walls()
-    quote = Quote(contracts=5.0, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
+    quote = Quote(contracts=5.0, displayed=1e9, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
     latent = LatentOrders(5.0, 50.0, 2.0, 60.0, 6600.0, 0.0)
     noise, meta = NoiseOrders(0.1), Metaorders(0.1, 1.0)
     standing = [quote, latent, noise, meta, Touch(9), Work(50, until_ns=OPEN + HOUR)]
