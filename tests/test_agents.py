@@ -370,7 +370,7 @@ def test_hedger_buys_more_the_more_it_fears(build: Any) -> None:
 
 
 def test_value_trader_buys_below_its_threshold_up_to_its_limit(build: Any) -> None:
-    params = {"nearest_pct": 1.0, "furthest_pct": 1.0, "slope_contracts": 10.0, "limit_contracts": 500.0}
+    params = {"nearest_pct": 1.0, "furthest_pct": 1.0, "slope_contracts": 2.0, "limit_contracts": 500.0}
     trader = build(ValueTrader, **params)
     moves = [(6700.0, 0), (6633.25, 0), (6623.0, 100), (6500.0, 500), (6000.0, 500), (6777.0, -100), (7000.0, -500)]
     for mid, trade in moves:
@@ -460,24 +460,28 @@ def test_leveraged_fund_trades_its_formula(build: Any) -> None:
 
 @pytest.mark.parametrize("depth", [2.0, 5.0, 11.5])
 def test_liquidity_grows_with_depth(build: Any, depth: float) -> None:
-    """Latent orders are proportional to it; what makers show rises with it, by their own power of it."""
+    """What makers show and latent orders are proportional to it."""
     (quote,) = build(MarketMaker).prepare(Eyes(depth_musd=depth))
     (twice,) = build(MarketMaker).prepare(Eyes(depth_musd=2 * depth))
-    power = 1 + getattr(build(MarketMaker).p, "depth_power", 0.0)
-    assert twice.contracts / quote.contracts == pytest.approx(2**power)
-    assert twice.max_inventory > quote.max_inventory
+    for name in ("contracts", "displayed", "max_inventory"):
+        assert getattr(twice, name) == pytest.approx(2 * getattr(quote, name))
     (few,) = build(LatentTrader).prepare(Eyes(depth_musd=depth))
     (many,) = build(LatentTrader).prepare(Eyes(depth_musd=2 * depth))
     assert many.orders_per_second == pytest.approx(2 * few.orders_per_second)
     assert many.around == 6700.0
 
 
-@pytest.mark.parametrize("cls", [MarketMaker, LatentTrader])
-def test_a_crowd_shares_its_liquidity(build: Any, cls: type) -> None:
-    (alone,) = build(cls).prepare(Eyes())
-    (tenth,) = build(cls, index=3, count=10).prepare(Eyes())
-    name = "contracts" if cls is MarketMaker else "orders_per_second"
-    assert getattr(tenth, name) == pytest.approx(getattr(alone, name) / 10)
+def test_makers_show_one_depth_together_and_share_its_inventory(build: Any) -> None:
+    (alone,) = build(MarketMaker).prepare(Eyes())
+    (tenth,) = build(MarketMaker, index=3, count=10).prepare(Eyes())
+    assert (tenth.displayed, tenth.contracts) == (alone.displayed, alone.contracts)
+    assert tenth.max_inventory == pytest.approx(alone.max_inventory / 10)
+
+
+def test_latent_traders_share_one_stock(build: Any) -> None:
+    (alone,) = build(LatentTrader).prepare(Eyes())
+    (tenth,) = build(LatentTrader, index=3, count=10).prepare(Eyes())
+    assert tenth.orders_per_second == pytest.approx(alone.orders_per_second / 10)
 
 
 def test_noise_traders_share_one_flow(build: Any) -> None:

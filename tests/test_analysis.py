@@ -45,7 +45,7 @@ def tape_of(steps):
         if decides:
             decided[owner] = tape.decide(owner, "time" if back else "news")
         cause = max(tape.seq - back, 0) if back else 0
-        order = 1 if owner == STOP and cause == tape.seq else None
+        order = 1 if owner == STOP and cause else None
         trade = (100 + tape.seq, size, 1 + owner % 6) if size else None
         tape.message(owner, decision=decided.get(owner, 0), cause=cause, quote=quote, trade=trade, order=order)
     return tape
@@ -199,6 +199,22 @@ def test_a_chain_of_makers_leads_back_to_its_start():
     graph = domino_graph(tape.frames)
     assert graph.nodes[cta]["points"] == -100 / 8
     assert graph.nodes["makers"]["points"] == -2 / 8
+
+
+def test_a_stop_hangs_on_the_message_that_reached_it_whatever_fired_between():
+    tape = Tape()
+    tape.message(quote=(400, 402))
+    cta = tape.decide(CTA, "news")
+    sold = tape.message(CTA, decision=cta, trade=(396, -9, MAKER), quote=(395, 402))
+    first = tape.message(STOP, cause=sold, order=1, trade=(395, -2, MAKER), quote=(394, 402))
+    tape.message(STOP, cause=sold, order=2, trade=(394, -3, MAKER))
+    tape.message(STOP, cause=first, order=3, trade=(394, -4, MAKER))
+    tape.message(STOP, cause=2**40, order=4, trade=(394, -1, MAKER))  # reached by what is not on the tape
+    graph = domino_graph(tape.frames)
+    parents = {node: list(edges) for node, edges in graph.pred.items() if node != cta and edges}
+    assert parents == {("stop", 3): [cta], ("stop", 4): [cta], ("stop", 5): [("stop", 3)]}
+    assert [graph.edges[cta, ("stop", n)]["points"] for n in (3, 4)] == [-5 / 8, -5 / 8]
+    assert ("stop", 6) in graph
 
 
 def test_cascades_and_their_generations(fall):

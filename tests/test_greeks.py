@@ -73,6 +73,7 @@ def test_textbook_value():
     assert black76(20, 20, 4 / 12, 0.25, False).price == pytest.approx(1.12 * math.exp(0.09 * 4 / 12), abs=0.01)
 
 
+@settings(deadline=None)
 @given(options)
 def test_put_call_parity(option):
     strike, years, sigma, _ = option
@@ -82,6 +83,7 @@ def test_put_call_parity(option):
     assert (call.gamma, call.vega, call.vanna, call.charm) == (put.gamma, put.vega, put.vanna, put.charm)
 
 
+@settings(deadline=None)
 @given(options)
 def test_greeks_are_the_derivatives(option):
     strike, years, sigma, is_call = option
@@ -100,6 +102,7 @@ def test_greeks_are_the_derivatives(option):
     assert (sooner.delta - later.delta) / (2 * h) * years == pytest.approx(ours.charm * years, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(options, st.floats(0.1, 1e4))
 def test_units_scale(option, level):
     strike, years, sigma, is_call = option
@@ -173,7 +176,7 @@ def test_bad_arguments_are_refused(arguments, message):
         black76(*arguments, True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.floats(0.05, 1.0), st.floats(1e-4, 1.0))
 def test_the_smile_levels_off_and_is_the_parabola_near_the_money(sigma, years):
     term = np.array([[years], [sigma**2 * years]])

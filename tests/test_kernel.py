@@ -12,19 +12,20 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markets import KEY, LADDER, MANY, SECOND, busy, candidates, deep, market, program, trades
 
 import sim.market
 from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.auction import clearing
 from sim.kernel.codes import BAD_OP, NO_TRADING, OK, OP_CANCEL, OP_IOC, OP_LIMIT, OP_MARKET, OP_MODIFY, OP_STOP
+from sim.kernel.jit import JIT
 from sim.kernel.state import (
     ASKS,
     BIDS,
@@ -40,8 +41,11 @@ from sim.kernel.state import (
     QUOTE_TAPE,
     QUOTES,
     SEQ,
+    STOPS,
+    T_CAUSE,
     T_DECISION,
     T_PRICE,
+    T_SEQ,
     T_SIDE,
     T_SIZE,
     T_TAKER,
@@ -54,31 +58,7 @@ from sim.kernel.wheel import first, release, schedule
 from sim.kernel.world import new_world
 from sim.market import Market, resting
 
-SECOND = 10**9
 HERE = Path(__file__).parent
-MANY = 200_000_000
-"""Contracts of a quote that nobody exhausts."""
-KEY = 77
-
-
-def market(n_owners: int = 5, **options: object) -> Market:
-    """A market at time 0 with a session of an hour, its book empty and open, its last mid 1000.5 ticks."""
-    made = Market(n_owners, **options)
-    made.start_session(0, 0, 3600 * SECOND, 2001)
-    made.open_auction()
-    return made
-
-
-def deep(**options: object) -> Market:
-    """The same with a bid at 1000 and an ask at 1001 that nobody exhausts, of owner 1."""
-    made = market(**options)
-    made.send(1, OP_LIMIT, side=BIDS, price=1000, size=MANY)
-    made.send(1, OP_LIMIT, side=ASKS, price=1001, size=MANY)
-    return made
-
-
-def trades(m: Market) -> np.ndarray:
-    return m.tape(TRADE_TAPE, TRADES)
 
 
 def taken(m: Market, owner: int) -> int:
@@ -87,23 +67,8 @@ def taken(m: Market, owner: int) -> int:
     return int(rows[rows[:, T_TAKER] == owner, T_SIZE].sum())
 
 
-def program(m: Market, kind: int, params: dict[int, float], owner: int = 2, **columns: int) -> tuple[int, int]:
-    chosen = {getattr(k, name): value for name, value in columns.items()}
-    head = {k.P_KIND: kind, k.P_OWNER: owner, k.P_KEY: KEY}
-    return m.start_program(head | chosen, params, ladder=kind == k.LADDER)
-
-
 def work(m: Market, size: int, *, side: int = BIDS, pov: float = 0.0, child: float = 3.5, **columns: int):
     return program(m, k.SCHEDULE, {k.SIZE: child, k.POV: pov}, P_SIDE=side, P_LEFT=size, **columns)
-
-
-def candidates(key: int, rate: float) -> Iterator[tuple[int, int]]:
-    """Numbers and times of a stream's candidates."""
-    now, index = 0, 0
-    while True:
-        index += 1
-        now += max(int(draws.exponential(key, index, 0) / rate * 1e9), 1)
-        yield index, now
 
 
 # The timing wheel
@@ -148,6 +113,31 @@ def test_wheel_gives_nothing_before_its_time() -> None:
     assert w.nodes[node, [k.N_KIND, k.N_REF, k.N_ID]].tolist() == [7, 8, 9]
 
 
+TURN = 1 << (k.BUCKET_BITS + k.TURN_BITS)
+ROUND = TURN * k.TURNS
+"""The wheel's turn, 17 s, and what its chains of turns reach, 20 hours."""
+
+
+@pytest.mark.skipif(not JIT, reason="some 40 million buckets are turned")
+@pytest.mark.parametrize("start", [0, 3 * TURN + 12_345, 5 * ROUND - 1])
+@pytest.mark.parametrize("whole", [False, True], ids=["from outside", "from the node before"])
+def test_wheel_keeps_what_is_more_than_a_turn_and_more_than_20_hours_ahead(start: int, whole: bool) -> None:
+    """Set at the start, backwards; or each when the one before it rings, and all others with it."""
+    w = new_world(1, ladders=0)
+    w.clock[[k.NOW, k.CURSOR]] = start, start >> k.BUCKET_BITS
+    ahead = [5, TURN - 1, TURN, TURN + 1, 3 * TURN + 7, ROUND - TURN, ROUND - 1, ROUND, ROUND + 1, ROUND + TURN]
+    times = [start + wait for wait in (*ahead, 2 * ROUND + 11)]
+    for time in times[:1] if whole else reversed(times):
+        schedule(w, time, 0, 0, 0)
+    rung = []
+    while node := first(w, start + 3 * ROUND):
+        rung.append(int(w.nodes[node, k.N_TIME]))
+        release(w, node)
+        for time in times[1:] if whole and len(rung) == 1 else ():
+            schedule(w, time, 0, 0, 0)
+    assert rung == times
+
+
 # Keyed draws: 20,000 draws of one key; a right program passes each of these always, since the key is fixed, and fails
 # at another key less than once in 10,000 times (five standard errors).
 
@@ -178,6 +168,7 @@ def test_exponential_geometric_and_pareto_have_their_means() -> None:
     assert [draws.geometric(KEY, index, 1, 1.0) for index in range(9)] == [1] * 9
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1), st.permutations(range(30)))
 def test_a_draw_depends_on_key_and_index_alone(key: int, order: list[int]) -> None:
     forward = {index: draws.uniform(key, index, 1) for index in range(30)}
@@ -189,7 +180,7 @@ RUN = """
 import hashlib, sys
 sys.path.insert(0, {folder!r})
 from sim.kernel import draws
-from test_kernel import busy, trades
+from markets import busy, trades
 marks = [float(f(5, i, w, *more)) for i in range(400) for w in range(4) for f, more in (
     (draws.uniform, ()), (draws.exponential, ()), (draws.geometric, (3.5,)), (draws.pareto, (20.0, 6000.0, 1.5)))]
 print(hashlib.sha256(repr(marks).encode()).hexdigest())
@@ -271,6 +262,30 @@ def test_auction_keeps_time_priority_and_takes_limit_orders_alone() -> None:
     assert m.open_auction() == 7
     assert (m.position(2), m.position(3), m.position(4)) == (5, 2, -7)
     assert trades(m)[0, T_PRICE] == 1000, "the price at which a rest stands"
+
+
+def test_volume_of_an_auction_is_not_in_the_volume_rate() -> None:
+    """Neither of the opening one nor of one that ends a halt; 60 contracts in a second are one a second of a minute."""
+    m = Market(5)
+    m.start_session(0, 0, 3600 * SECOND, 2001)
+
+    def cross(size: int) -> None:
+        for side in (BIDS, ASKS):
+            m.send(2 + side, OP_LIMIT, side=side, price=1000, size=size)
+        assert m.open_auction() == size
+
+    cross(7000)
+    m.start_pulse()
+    m.advance(m.now + 20 * SECOND)
+    assert m.volume_rate() == 0.0
+    m.send(1, OP_LIMIT, side=ASKS, price=1001, size=60)
+    m.send(4, OP_MARKET, side=BIDS, size=60)
+    m.advance(m.now + SECOND)
+    assert m.volume_rate() == pytest.approx(1.0)
+    m.set_auction()
+    cross(9000)
+    m.advance(m.now + SECOND)
+    assert m.volume_rate() == pytest.approx(59 / 60)
 
 
 # Streams
@@ -473,25 +488,6 @@ TOUCH_MARKET = deep()
 
 # Ladders
 
-LADDER = {
-    k.RATE: 4.0,
-    k.DISPLAYED: 1e9,
-    k.REFILL: 1.0,
-    k.TARGET: 10.0,
-    k.SHAPE: 0.5,
-    k.SHAPE_MAX: 3.0,
-    k.DEPTH: 6.0,
-    k.SKEW: 1.0,
-    k.MAX_INVENTORY: 100.0,
-    k.MEMORY: 1e9,
-    k.BETA: 0.5,
-    k.SIGMA_REF: 16.0,
-    k.H_LOW: 0.2,
-    k.H_HIGH: 1.5,
-    k.LOOKS: 40.0,
-    k.TILT: 0.0,
-}
-
 
 def quoted(sigma: float = 16.0, bought: int = 0) -> tuple[dict[int, int], dict[int, int]]:
     """Sizes of a ladder by ticks from the best price, bids and asks, beside a lot of owner 1 at 1000 and 1001."""
@@ -567,19 +563,6 @@ def test_ladders_may_be_replaced_any_number_of_times() -> None:
 # Alarms, buffers
 
 
-def busy(**options: object) -> Market:
-    """A market in which the price moves."""
-    m = market(ladders=1, **options)
-    m.set_activity(0.0, 1.0, 16.0, 1.0, 0.0)
-    for owner, side, price in ((1, BIDS, 900), (1, ASKS, 1100)):
-        m.send(owner, OP_LIMIT, side=side, price=price, size=MANY)
-    program(m, k.LATENT, {k.RATE: 40.0, k.REACH: 30.0, k.SIZE: 3.0, k.LIFE: 20.0}, owner=3, P_KEY=5)
-    program(m, k.NOISE, {k.RATE: 20.0, k.CAP: 1.0, k.SIZE: 4.0, k.SELECTIVE: 0.5}, owner=4, P_KEY=6)
-    program(m, k.LADDER, LADDER | {k.TARGET: 1.0, k.RATE: 4.0, k.LOOKS: 5.0}, P_KEY=7)
-    m.start_pulse()
-    return m
-
-
 def test_kernel_returns_at_the_message_that_crosses_a_level() -> None:
     m = busy()
     m.advance(5 * SECOND)
@@ -633,6 +616,22 @@ def test_an_order_eaten_by_the_stop_it_set_off_is_not_live() -> None:
     code, row, order = m.send(4, OP_LIMIT, side=ASKS, price=1000, size=7)
     assert m.position(4) == -7, "two at the bid, five to the stop that this trade reached"
     assert (code, row, order) == (OK, 0, 0)
+
+
+@pytest.mark.parametrize("side", [BIDS, ASKS])
+def test_a_stop_that_fires_names_the_message_that_reached_it(side: int) -> None:
+    """Three stops of owners 2, 3, 4: a trade reaches the first two, only the first one's trade reaches the third."""
+    m, away = market(), 2 * side - 1
+    for step in range(4):
+        m.send(1, OP_LIMIT, side=1 - side, price=1000 - step * away, size=5)
+    for owner, size, step in ((2, 10, 0), (3, 1, 0), (4, 1, 2)):
+        m.send(owner, OP_STOP, side=side, stop=1000 - step * away, size=size)
+    assert m.count(STOPS) == 3
+    m.send(5, OP_MARKET, side=side, size=1)
+    root, *rest = dict.fromkeys(trades(m)[:, T_SEQ].tolist())
+    assert len(rest) == 3
+    causes = {(row[T_TAKER], row[T_SEQ]): row[T_CAUSE] for row in trades(m).tolist()}
+    assert causes == {(5, root): 0, (2, rest[0]): root, (3, rest[1]): root, (4, rest[2]): rest[0]}
 
 
 def test_modified_order_moves_the_price_for_the_decision_that_modified_it() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from probes import QUIET, WALLS, Probe, made, run
 
+from sim.analysis import domino_graph
 from sim.floor import pareto_mean
 from sim.kernel import world as k
 from sim.kernel.draws import pareto
@@ -137,6 +138,21 @@ def test_stop_limit_trades_no_further_than_its_limit() -> None:
     model, one = answered(StopLimit(-150, 6599.75, 6599.5), Market(-1))
     assert fills(model) == [(6599.75, 1), (6599.75, 99)]
     assert [(order.contracts, order.points) for order in View(model, one).orders] == [(-51, 6599.5)]
+
+
+def test_dominoes_link_a_stop_to_the_message_that_reached_it() -> None:
+    """One sale reaches two stops; the first one's trade reaches a third, which fires last."""
+    model, _, one, two = walls()
+    at(one, OPEN + SECOND, Stop(-105, 6599.75), Stop(-1, 6599.75), Stop(-2, 6598.75))
+    at(two, OPEN + 2 * SECOND, Market(-1))
+    run(model, 1)
+    assert fills(model) == [(6599.75, 1), (6599.75, 99), (6598.75, 6), (6598.75, 1), (6598.75, 2)]
+    frames = model.frames()
+    graph, decisions = domino_graph(frames), frames["decisions"]
+    sale = int(decisions["decision"][(decisions["agent"] == two.owner) & (decisions["contracts"] == -1)].item())
+    first, second, third = (("stop", seq) for seq in frames["trades"]["seq"].unique().tolist()[1:])
+    parents = {stop: list(graph.pred[stop]) for stop in (first, second, third)}
+    assert parents == {first: [sale], second: [sale], third: [first]}
 
 
 def test_cancel_and_modify_touch_own_live_orders_alone() -> None:
@@ -310,7 +326,7 @@ def test_touch_trades_all_after_its_patience() -> None:
 
 def test_program_replaces_its_own_kind_only() -> None:
     model, _, one, _ = walls()
-    quote = Quote(contracts=5.0, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
+    quote = Quote(contracts=5.0, displayed=1e9, max_inventory=50.0, reference_vol=1e-9, bounds=(1.0, 1.0))
     latent = LatentOrders(5.0, 50.0, 2.0, 60.0, 6600.0, 0.0)
     noise, meta = NoiseOrders(0.1), Metaorders(0.1, 1.0)
     standing = [quote, latent, noise, meta, Touch(9), Work(50, until_ns=OPEN + HOUR)]

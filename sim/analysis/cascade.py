@@ -71,8 +71,8 @@ def domino_graph(frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.0
     owner_group = owner_groups(frames["agents"])
     messages = _messages(trades, quotes, owner_group)
     nodes = _Nodes.of(messages, decisions)
-    own = nodes.numbers(messages)
-    credited = own[_roots(messages)]
+    own, provokers = nodes.numbers(messages), _provokers(messages)
+    credited = own[_roots(messages, provokers)]
     of_quote = np.searchsorted(messages["seq"], quotes["seq"])
     moves = mid_moves(quotes)
     traded, volume = _contracts(trades, own[np.searchsorted(messages["seq"], trades["seq"])], nodes.total)
@@ -80,7 +80,7 @@ def domino_graph(frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.0
         [
             _edges_of_prices(decisions, credited[of_quote], moves, traded),
             _edges_from_outside(decisions, nodes, traded),
-            _edges_of_stops(messages, own, credited, np.bincount(of_quote, moves, len(messages)), traded),
+            _edges_of_stops(messages, provokers, own, credited, np.bincount(of_quote, moves, len(messages)), traded),
         ]
     )
     edges = all_edges[all_edges["share"] >= smallest_share]
@@ -114,17 +114,22 @@ def _messages(trades: pd.DataFrame, quotes: pd.DataFrame, owner_group: Mapping[i
     return pd.concat([taken, quoted]).drop_duplicates("seq").sort_values("seq", ignore_index=True)
 
 
-def _roots(messages: pd.DataFrame) -> np.ndarray:
+def _provokers(messages: pd.DataFrame) -> np.ndarray:
+    """Row of the message that provoked each one, its own where none on the tape did: int64 array (messages,)."""
+    seq, cause, rows = messages["seq"].to_numpy(), messages["cause"].to_numpy(), np.arange(len(messages))
+    found = np.searchsorted(seq, cause)
+    # A cause stands before its effect.
+    is_known = (found < rows) & (seq[np.minimum(found, rows)] == cause)
+    return np.where(is_known, found, rows)
+
+
+def _roots(messages: pd.DataFrame, provokers: np.ndarray) -> np.ndarray:
     """Row of the message at which the chain of provocation behind each message starts: int64 array (messages,).
 
     Every step doubles its length, so a chain of a thousand makers takes ten.
     """
-    seq, rows = messages["seq"].to_numpy(), np.arange(len(messages))
-    provoker = np.searchsorted(seq, messages["cause"])
-    # A cause stands before its effect, so `provoker` is a row wherever it is used.
-    is_known = (provoker < rows) & (seq[np.minimum(provoker, rows)] == messages["cause"].to_numpy())
-    is_start = messages["is_stop"].to_numpy() | (messages["decision"].to_numpy() > 0) | ~is_known
-    root = np.where(is_start, rows, provoker)
+    is_start = messages["is_stop"].to_numpy() | (messages["decision"].to_numpy() > 0)
+    root = np.where(is_start, np.arange(len(messages)), provokers)
     while not np.array_equal(further := root[root], root):
         root = further
     return root
@@ -242,14 +247,17 @@ def _edges_from_outside(decisions: pd.DataFrame, nodes: _Nodes, traded: np.ndarr
 
 
 def _edges_of_stops(
-    messages: pd.DataFrame, own: np.ndarray, credited: np.ndarray, moved: np.ndarray, traded: np.ndarray
+    messages: pd.DataFrame,
+    provokers: np.ndarray,
+    own: np.ndarray,
+    credited: np.ndarray,
+    moved: np.ndarray,
+    traded: np.ndarray,
 ) -> pd.DataFrame:
     """The one edge to every fired stop whose provoker is on the tape; `moved` in half ticks, by message."""
     fired = np.flatnonzero(messages["is_stop"])
-    seq = messages["seq"].to_numpy()
-    provoker = fired - 1
-    known = (provoker >= 0) & (seq[provoker] == seq[fired] - 1)
-    fired, provoker = fired[known], provoker[known]
+    fired = fired[provokers[fired] < fired]
+    provoker = provokers[fired]
     return _single(credited[provoker], own[fired], moved[provoker] * HALF_TICK_POINTS, traded)
 
 
