@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
@@ -72,10 +73,10 @@ OPERATIONS = {
 class _Desk:
     """What one trader has at work: programs by kind of action, orders in the book; what was refused; streams so far."""
 
-    programs: dict[type, Handle]
-    orders: list[tuple[int, int]]
-    refused: list[Refused]
-    started: int
+    programs: dict[type, Handle] = field(default_factory=dict)
+    orders: list[tuple[int, int]] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    started: int = 0
 
 
 class Floor:
@@ -83,7 +84,7 @@ class Floor:
 
     def __init__(self, model: MarketModel) -> None:
         self._model = model
-        self._desks: dict[int, _Desk] = {}
+        self._desks: defaultdict[int, _Desk] = defaultdict(_Desk)
         self._under_way: list[tuple[int, int, Action, Trader, int]] = []
         self._sent = 0
 
@@ -95,7 +96,7 @@ class Floor:
 
     def desk(self, trader: Trader) -> _Desk:
         """What a trader has at work."""
-        return self._desks.setdefault(trader.owner, _Desk({}, [], [], 0))
+        return self._desks[trader.owner]
 
     def left(self, kind: type, trader: Trader) -> int:
         """Contracts that the `Work` or `Touch` a trader has standing still has to trade, signed."""

@@ -17,7 +17,7 @@ from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import add_program, deliver, end_program, pulse, run, set_off, world_room
+from sim.kernel.run import deliver, end_program, launch, pulse, run, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -71,7 +71,6 @@ from sim.kernel.world import (
     CURSOR,
     DUE,
     FREE_NODE,
-    FREE_PENDING,
     FREE_PROGRAM,
     LADDERS,
     LOOKING,
@@ -86,7 +85,6 @@ from sim.kernel.world import (
     P_ROW,
     P_SIDE,
     P_SLOTS,
-    PENDING_TOP,
     PROGRAM_TOP,
     QUOTING,
     S_ACTIVITY_CAP,
@@ -112,8 +110,8 @@ from sim.kernel.world import (
     SEEN_AT,
     SEEN_POSITION,
     SEEN_SIGMA2,
+    SENT,
     SINCE,
-    X_NEXT,
     World,
     new_world,
 )
@@ -216,7 +214,7 @@ class Market:
         self.w.programs[:, P_KIND] = NONE
         self.w.programs[:, P_ID] += 1
         clock[[NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now, now >> BUCKET_BITS, 0, 0, 1
-        clock[[FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, QUOTING]] = 0, 1, 0, 1, 0
+        clock[[FREE_PROGRAM, PROGRAM_TOP, QUOTING]] = 0, 1, 0
         self.b.books[:, [BID, ASK, LAST, HALTED]] = 0
         self.b.books[:, MID2] = mid2
         self.b.books[:, AUCTION] = 1
@@ -291,46 +289,34 @@ class Market:
         book: int = 0,
     ) -> tuple[int, int, int]:
         """Send one message; (code, row, id) of what rests of it."""
-        self._make_room()
-        m = self._write(op, book, side, price, size, stop, row, owner, decision, cause)
-        code = int(deliver(self.b, self.w, m))
-        rests = int(self.b.counts[ROW]) if op <= OP_STOPLIMIT and code == 0 else 0
-        return code, rests, int(self.b.orders[rests, ID]) if rests else 0
-
-    def _write(self, *message: int) -> int:
-        clock, pending = self.w.clock, self.w.pending
-        m = int(clock[FREE_PENDING])
-        if m:
-            clock[FREE_PENDING] = pending[m, X_NEXT]
-        else:
-            m = int(clock[PENDING_TOP])
-            clock[PENDING_TOP] += 1
-        pending[m, : len(message)] = message
-        return m
+        self.w.pending[SENT] = op, book, side, price, size, stop, row, owner, decision, cause
+        code = int(deliver(self.b, self.w))
+        while code == FULL:
+            self.b = grown(self.b)
+            code = int(deliver(self.b, self.w))
+        rests = self.b.counts.item(ROW) if op <= OP_STOPLIMIT and code == 0 else 0
+        return code, rests, self.b.orders.item(rests, ID) if rests else 0
 
     def start_program(
         self, columns: dict[int, int], params: dict[int, float], *, ladder: bool = False
     ) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
-        self._make_world_room()
-        slots = self._free_slot() if ladder else 0
-        p = int(add_program(self.w))
-        programs, row = self.w.programs, self.w.params
-        ident = programs.item(p, P_ID)
-        programs[p] = 0
-        row[p] = 0.0
-        programs[p, P_ID] = ident
+        new, row = self.w.programs[0], self.w.params[0]
+        new[:] = 0
+        row[:] = 0.0
         for column, value in columns.items():
-            programs[p, column] = value
+            new[column] = value
         for column, param in params.items():
-            row[p, column] = param
+            row[column] = param
         if ladder:
-            programs[p, P_SLOTS] = slots
-            self.w.slots[slots] = 0
-            row[p, SEEN_AT], row[p, SEEN_POSITION] = self.now, self.position(int(programs[p, P_OWNER]))
-            row[p, SEEN_SIGMA2] = -1.0
-        set_off(self.w, p)
-        return p, ident
+            new[P_SLOTS] = self._free_slot()
+            row[SEEN_AT], row[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
+            row[SEEN_SIGMA2] = -1.0
+        p = int(launch(self.w))
+        while p == 0:
+            self.w = _grown_world(self.w)
+            p = int(launch(self.w))
+        return p, self.w.programs.item(p, P_ID)
 
     def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
         """Fill a book before its opening auction with what a latent program would have left in it."""
@@ -360,12 +346,14 @@ class Market:
         end_program(self.w, program[0])
 
     def _free_slot(self) -> int:
-        """A row of `slots` for a new ladder."""
+        """An empty row of `slots` for a new ladder."""
         if not self._free_slots:
             used = len(self.w.slots)
             self.w = self.w._replace(slots=_longer(self.w.slots, 0, used + 1))
             self._free_slots = list(range(len(self.w.slots) - 1, used - 1, -1))
-        return self._free_slots.pop()
+        slot = self._free_slots.pop()
+        self.w.slots[slot] = 0
+        return slot
 
     def _orders_of(self, columns: list[int]) -> list[list[int]]:
         """Row and id of a program's orders: its own, and those in its slots if it has any."""
@@ -448,9 +436,6 @@ class Market:
     def _make_room(self) -> None:
         if not room(self.b):
             self.b = grown(self.b)
-        self._make_world_room()
-
-    def _make_world_room(self) -> None:
         if not world_room(self.w):
             self.w = _grown_world(self.w)
 
@@ -461,7 +446,6 @@ def _grown_world(w: World) -> World:
         nodes=_longer(w.nodes, 0, int(clock[NODE_TOP]) + 64),
         programs=_longer(w.programs, 0, int(clock[PROGRAM_TOP]) + 64),
         params=_longer(w.params, 0, int(clock[PROGRAM_TOP]) + 64),
-        pending=_longer(w.pending, 0, int(clock[PENDING_TOP]) + 64),
     )
 
 

@@ -40,6 +40,7 @@ from sim.kernel.world import (
     SECOND,
     SELECTIVE,
     SIZE,
+    WRITTEN,
     X_QTY,
 )
 
@@ -132,7 +133,7 @@ def stock(b, w, p, reference, count, hollow):
         price = reference + (away if side == 1 else -away)
         write(b, w, p, OP_LIMIT, side, price, geometric(key, index, 4, w.params[p, SIZE]), 0, 0)
         order = b.counts[SEQ] + 1
-        m = 0
+        m = WRITTEN
         code = enter(
             b,
             w.clock[NOW],

@@ -60,6 +60,7 @@ from sim.kernel.world import (
     SLOTS,
     TARGET,
     TILT,
+    WRITTEN,
     X_OP,
 )
 
@@ -120,7 +121,7 @@ def quote(b, w, p):
         refill = w.params[p, REFILL] if place == 0 else 1.0
         if requote(b, w, p, side, base + (place if side == 1 else -place), place, refill):
             # After a cancel there may be something to post at the same price.
-            w.programs[p, P_PLACE] = place + (w.pending[0, X_OP] != OP_CANCEL)
+            w.programs[p, P_PLACE] = place + (w.pending[WRITTEN, X_OP] != OP_CANCEL)
             return True
     w.clock[QUOTING] = 0
     return False

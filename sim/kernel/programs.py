@@ -37,6 +37,7 @@ from sim.kernel.world import (
     S_PACE,
     S_PACE_UNTIL,
     SECOND,
+    WRITTEN,
     X_BOOK,
     X_CAUSE,
     X_DECISION,
@@ -74,7 +75,7 @@ def volume_at(b, book, side, price):
 @inline
 def write(b, w, p, op, side, price, qty, row, cause):
     """Write the program's message."""
-    m = 0
+    m = WRITTEN
     w.pending[m, X_OP] = op
     w.pending[m, X_BOOK] = w.programs[p, P_BOOK]
     w.pending[m, X_SIDE] = side

@@ -37,7 +37,6 @@ from sim.kernel.world import (
     BELOW,
     CHILDREN,
     FILL,
-    FREE_PENDING,
     LADDER,
     LADDERS,
     LATENT,
@@ -51,7 +50,6 @@ from sim.kernel.world import (
     NOW,
     ON_EXPIRY,
     ON_LOOK,
-    ON_PENDING,
     ON_PROGRAM,
     ON_PULSE,
     P_BOOK,
@@ -62,7 +60,6 @@ from sim.kernel.world import (
     P_KIND,
     P_LEFT,
     P_SLOTS,
-    PENDING_TOP,
     PRICE,
     PROGRAM_TOP,
     QUOTING,
@@ -91,14 +88,15 @@ from sim.kernel.world import (
     S_VOLUME_RATE,
     SCHEDULE,
     SECOND,
+    SENT,
     SINCE,
     SLOTS,
     TIME,
     TOUCH,
+    WRITTEN,
     X_BOOK,
     X_CAUSE,
     X_DECISION,
-    X_NEXT,
     X_OP,
     X_OWNER,
     X_PX,
@@ -117,11 +115,7 @@ RETURN_S, WITHDRAW_S, VOLUME_S = 10, 120.0, 60.0
 
 @inline
 def world_room(w):
-    return (
-        w.clock[NODE_TOP] + 4 <= w.nodes.shape[0]
-        and w.clock[PROGRAM_TOP] + 4 <= w.programs.shape[0]
-        and w.clock[PENDING_TOP] + 4 <= w.pending.shape[0]
-    )
+    return w.clock[NODE_TOP] + 4 <= w.nodes.shape[0] and w.clock[PROGRAM_TOP] + 4 <= w.programs.shape[0]
 
 
 @inline
@@ -234,8 +228,8 @@ def after(b, w, p, code, traded):
     if kind == LATENT:
         expire(b, w, p, programs[p, P_INDEX] - 1, code)
     elif kind == LADDER:
-        if row != 0 and code == OK and w.pending[0, X_OP] == OP_POST:
-            side, place = w.pending[0, X_SIDE], w.pending[0, X_PX] & (SLOTS - 1)
+        if row != 0 and code == OK and w.pending[WRITTEN, X_OP] == OP_POST:
+            side, place = w.pending[WRITTEN, X_SIDE], w.pending[WRITTEN, X_PX] & (SLOTS - 1)
             w.slots[programs[p, P_SLOTS], side, place, 0] = row
             w.slots[programs[p, P_SLOTS], side, place, 1] = b.orders[row, ID]
     elif kind == CHILDREN or kind == SCHEDULE:
@@ -249,41 +243,29 @@ def after(b, w, p, code, traded):
 
 @inline
 def act(b, w, node):
-    """Let a node of the wheel act; whether there is a message in row `m` of pending to be carried out: m, or -1."""
+    """Let a node of the wheel act; whether it has written a message."""
     kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
     release(w, node)
     if kind == ON_PROGRAM:
         if w.programs[ref, P_ID] != ident:
-            return -1
-        return 0 if step(b, w, ref) else -1
+            return False
+        return step(b, w, ref)
     if kind == ON_EXPIRY:
         if b.orders[ref, ID] != ident:
-            return -1
-        w.pending[0, X_OP] = OP_CANCEL
-        w.pending[0, X_ROW] = ref
-        w.pending[0, X_BOOK] = b.orders[ref, LANE] >> 2
-        w.pending[0, X_OWNER] = b.orders[ref, OWNER]
-        w.pending[0, X_DECISION] = b.orders[ref, DECISION]
-        w.pending[0, X_CAUSE] = 0
-        return 0
-    if kind == ON_PENDING:
-        return ref
+            return False
+        w.pending[WRITTEN, X_OP] = OP_CANCEL
+        w.pending[WRITTEN, X_ROW] = ref
+        w.pending[WRITTEN, X_BOOK] = b.orders[ref, LANE] >> 2
+        w.pending[WRITTEN, X_OWNER] = b.orders[ref, OWNER]
+        w.pending[WRITTEN, X_DECISION] = b.orders[ref, DECISION]
+        w.pending[WRITTEN, X_CAUSE] = 0
+        return True
     if kind == ON_LOOK:
         book = w.programs[ref, P_BOOK]
         w.alarms[book, LOOKING] = 0
-        return 0 if w.programs[ref, P_ID] == ident and is_open(b, book) and look(b, w, ref) else -1
+        return w.programs[ref, P_ID] == ident and is_open(b, book) and look(b, w, ref)
     pulse(b, w, ref)
-    return -1
-
-
-@inline
-def finish(b, w, kind, p, ident, m, code, traded):
-    """Tell a program what became of its message; give a delayed message's row back."""
-    if (kind == ON_PROGRAM or kind == ON_LOOK) and w.programs[p, P_ID] == ident:
-        after(b, w, p, code, traded)
-    elif kind == ON_PENDING:
-        w.pending[m, X_NEXT] = w.clock[FREE_PENDING]
-        w.clock[FREE_PENDING] = m
+    return False
 
 
 @inline
@@ -323,10 +305,10 @@ def run(b, w, until):
     while True:
         if not room(b) or not world_room(w):
             return FULL
-        kind, ref, m = ON_PROGRAM, w.clock[QUOTING], 0
+        kind, ref = ON_PROGRAM, w.clock[QUOTING]
         ident = w.programs[ref, P_ID]
         if ref != 0:
-            m = 0 if quote(b, w, ref) else -1
+            has_written = quote(b, w, ref)
         else:
             call_all_makers(b, w)
             node = first(w, until)
@@ -336,46 +318,42 @@ def run(b, w, until):
                 return TIME
             kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
             w.clock[NOW] = w.nodes[node, N_TIME]
-            m = act(b, w, node)
-        if m < 0:
+            has_written = act(b, w, node)
+        if not has_written:
             continue
         integrate(b, w)
         message, start = b.counts[SEQ] + 1, b.counts[TRADES]
-        code = carry_out(b, w, m)
-        finish(b, w, kind, ref, ident, m, code, taken(b, start, message))
+        code = carry_out(b, w, WRITTEN)
+        if kind != ON_EXPIRY and w.programs[ref, P_ID] == ident:
+            after(b, w, ref, code, taken(b, start, message))
         alarm = rung(b, w)
         if alarm != OK:
             return alarm
 
 
 @kernel
-def deliver(b, w, m):
-    """Carry out a message that Python has written, at once; the answer's code. Its row is given back."""
-    code = carry_out(b, w, m)
-    w.pending[m, X_NEXT] = w.clock[FREE_PENDING]
-    w.clock[FREE_PENDING] = m
-    return code
+def deliver(b, w):
+    """Carry out the message that Python has written, at once; the answer's code, or FULL."""
+    return carry_out(b, w, SENT) if room(b) else FULL
 
 
 @kernel
-def put(w, time, kind, ref, ident):
-    """Let a node ring, for Python."""
-    schedule(w, time, kind, ref, ident)
+def launch(w):
+    """Start the program that Python has written into row 0; its row, or 0 where a buffer is full."""
+    if not world_room(w):
+        return 0
+    p = new_program(w)
+    ident = w.programs[p, P_ID]
+    for column in range(w.programs.shape[1]):
+        w.programs[p, column] = w.programs[0, column]
+    for column in range(w.params.shape[1]):
+        w.params[p, column] = w.params[0, column]
+    w.programs[p, P_ID] = ident
+    set_off(w, p)
+    return p
 
 
-@kernel
-def add_program(w):
-    """A free row for a program, for Python."""
-    return new_program(w)
-
-
-@kernel
-def end_program(w, p):
-    """End a program, for Python."""
-    stop(w, p)
-
-
-@kernel
+@inline
 def set_off(w, p):
     """Set a program's first timer: streams wait for their first candidate, the others act at once."""
     if w.programs[p, P_KIND] == SCHEDULE or w.programs[p, P_KIND] == TOUCH:
@@ -385,3 +363,9 @@ def set_off(w, p):
         if w.programs[p, P_KIND] == LADDER:
             join(w, p)
         next_candidate(w, p)
+
+
+@kernel
+def end_program(w, p):
+    """End a program, for Python."""
+    stop(w, p)

@@ -29,6 +29,7 @@ from sim.kernel.world import (
     S_VOLUME_RATE,
     SECOND,
     SIZE,
+    WRITTEN,
     X_OP,
 )
 
@@ -108,7 +109,7 @@ def touch(b, w, p):
 @inline
 def after_touch(b, w, p, row, traded):
     """Remember the child that a touch program has just posted, or forget the one it has cancelled."""
-    programs, op = w.programs, w.pending[0, X_OP]
+    programs, op = w.programs, w.pending[WRITTEN, X_OP]
     if op == OP_MODIFY:
         return
     programs[p, P_LEFT] -= traded

@@ -10,13 +10,13 @@ SECOND = 1_000_000_000
 """In nanoseconds."""
 
 NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP, CANDIDATES = range(7)
-FREE_PROGRAM, PROGRAM_TOP, FREE_PENDING, PENDING_TOP, QUOTING = range(7, 12)
+FREE_PROGRAM, PROGRAM_TOP, QUOTING = range(7, 10)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
 lists, candidate arrivals so far, the ladder in the midst of a look (0 = none)."""
 
 N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
 """Columns of `nodes`, the entries of the timing wheel."""
-ON_PROGRAM, ON_EXPIRY, ON_PENDING, ON_PULSE, ON_LOOK = range(5)
+ON_PROGRAM, ON_EXPIRY, ON_PULSE, ON_LOOK = range(4)
 
 BUCKET_BITS = 23
 TURN_BITS = 11
@@ -47,10 +47,11 @@ BUCKETS, TURNS = 1 << TURN_BITS, 1 << 12
     P_BASE,
     P_PLACE,
 ) = range(22)
-"""Columns of `programs`. P_ID recognises a stale timer; P_ROW, P_ORDER, P_POSTED are a resting child order; P_NEXT is
-the next free program, or the next ladder of the book; a schedule with P_IDLE only waits anew when its timer rings;
-P_LOOK, P_LOOK_AT are key and time of a ladder's next look at the spread; P_BASE, P_PLACE are the best price of P_SIDE
-at which its present look began, and how many ticks behind it the look has come."""
+"""Columns of `programs`, in whose row 0 Python writes what a new one is to be. P_ID recognises a stale timer; P_ROW,
+P_ORDER, P_POSTED are a resting child order; P_NEXT is the next free program, or the next ladder of the book; a schedule
+with P_IDLE only waits anew when its timer rings; P_LOOK, P_LOOK_AT are key and time of a ladder's next look at the
+spread; P_BASE, P_PLACE are the best price of P_SIDE at which its present look began, and how many ticks behind it the
+look has come."""
 
 NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER = range(8)
 """Kinds of programs."""
@@ -113,8 +114,10 @@ BELOW, ABOVE, LADDERS, LOOKING = range(4)
 """Columns of `alarms`: the nearest price alarms, in half ticks of the mid; the book's first ladder, and whether one of
 them is about to look at an open spread."""
 
-X_OP, X_BOOK, X_SIDE, X_PX, X_QTY, X_STOP, X_ROW, X_OWNER, X_DECISION, X_CAUSE, X_NEXT = range(11)
-"""Columns of a message in `pending`; row 0 is the message that a program has just written."""
+X_OP, X_BOOK, X_SIDE, X_PX, X_QTY, X_STOP, X_ROW, X_OWNER, X_DECISION, X_CAUSE = range(10)
+"""Columns of a message in `pending`."""
+WRITTEN, SENT = 0, 1
+"""Rows of `pending`: the message that a program has just written, the one that Python has."""
 
 TIME, PRICE, FILL = 1, 2, 3
 """Why the kernel gives control back, beside FULL."""
@@ -138,7 +141,7 @@ class World(NamedTuple):
 def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
-        clock=np.zeros(12, np.int64),
+        clock=np.zeros(10, np.int64),
         wheel=np.zeros(BUCKETS + TURNS, np.int32),
         nodes=np.zeros((nodes, 5), np.int64),
         programs=np.zeros((programs, 22), np.int64),
@@ -146,8 +149,8 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
         stats=np.zeros((n_books, 23)),
         alarms=np.zeros((n_books, 4), np.int64),
-        pending=np.zeros((1 << 8, 11), np.int64),
+        pending=np.zeros((2, 10), np.int64),
     )
-    world.clock[[NODE_TOP, PROGRAM_TOP, PENDING_TOP]] = 1
+    world.clock[[NODE_TOP, PROGRAM_TOP]] = 1
     world.alarms[:, BELOW], world.alarms[:, ABOVE] = -1, np.iinfo(np.int64).max
     return world
