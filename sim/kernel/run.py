@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+
 from sim.kernel.book import cancel, enter, modify, room
 from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
 from sim.kernel.flow import children, expire, latent, meta, noise
@@ -24,11 +25,11 @@ from sim.kernel.state import (
     RING,
     ROW,
     SEQ,
-    TRADES,
-    TRADE_TAPE,
     T_BOOK,
     T_SEQ,
     T_SIZE,
+    TRADE_TAPE,
+    TRADES,
 )
 from sim.kernel.wheel import first, release, schedule
 from sim.kernel.world import (
@@ -40,20 +41,18 @@ from sim.kernel.world import (
     LADDERS,
     LATENT,
     LOOKING,
-    NODE_TOP,
-    NOISE,
-    NONE,
-    NOW,
     N_ID,
     N_KIND,
     N_REF,
     N_TIME,
+    NODE_TOP,
+    NOISE,
+    NONE,
+    NOW,
     ON_EXPIRY,
     ON_LOOK,
     ON_PROGRAM,
     ON_PULSE,
-    PRICE,
-    PROGRAM_TOP,
     P_BOOK,
     P_CHILD,
     P_ID,
@@ -62,12 +61,9 @@ from sim.kernel.world import (
     P_KIND,
     P_LEFT,
     P_SLOTS,
+    PRICE,
+    PROGRAM_TOP,
     QUOTING,
-    SCHEDULE,
-    SECOND,
-    SENT,
-    SINCE,
-    SLOTS,
     S_ACTIVITY,
     S_ACTIVITY_CAP,
     S_CLOSE,
@@ -91,6 +87,11 @@ from sim.kernel.world import (
     S_U_RISE,
     S_VOLUME,
     S_VOLUME_RATE,
+    SCHEDULE,
+    SECOND,
+    SENT,
+    SINCE,
+    SLOTS,
     TIME,
     TOUCH,
     WRITTEN,
@@ -105,7 +106,6 @@ from sim.kernel.world import (
     X_SIDE,
     X_STOP,
 )
-
 
 MEMORIES = (30.0, 300.0, 3600.0)
 WEIGHTS = (0.4, 0.35, 0.25)
