@@ -246,7 +246,7 @@ def test_look_takes_down_what_stands_16_ticks_away_and_posts_in_its_place_at_onc
     m.send(STRANGER, OP_LIMIT, side=ASKS, price=1017, size=1)
     m.send(STRANGER, OP_LIMIT, side=BIDS, price=1016, size=1)
     stop_at_every_message(m)
-    while not any(place == (BIDS, -16) for place in shown(m)[MAKERS[0]]):
+    while (BIDS, 0) in shown(m)[MAKERS[0]]:
         m.advance(120 * SECOND)
     start = m.now
     while m.now == start:
@@ -266,6 +266,7 @@ def test_ladder_stopped_in_the_middle_of_a_look_leaves_nothing_behind(messages: 
     assert m.w.clock[k.QUOTING] == ladder[0]
     m.stop_program(ladder)
     m.check()
+    assert m.advance(m.now + SECOND) == k.TIME
     assert [size for *_, size in resting(m.b, 0)] == [1, 1]
     other = make(m, MAKERS[1], 20.0, P_KEY=5)
     assert other[0] == ladder[0]
