@@ -73,11 +73,14 @@ def work(m: Market, size: int, *, side: int = BIDS, pov: float = 0.0, child: flo
 
 # The timing wheel
 
+FAR = 2**41 if JIT else 2**30
+"""Nanoseconds ahead: 37 minutes, but a second where every empty bucket costs a microsecond."""
+
 
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
-        st.tuples(st.integers(0, 3 * (k.BUCKETS << k.BUCKET_BITS) // 2) | st.integers(0, 2**26), st.integers(0, 2**41)),
+        st.tuples(st.integers(0, 3 * (k.BUCKETS << k.BUCKET_BITS) // 2) | st.integers(0, 2**26), st.integers(0, FAR)),
         max_size=60,
     )
 )
@@ -90,7 +93,8 @@ def test_wheel_is_a_queue_in_order_of_time(entries: list[tuple[int, int]]) -> No
         heapq.heappush(heap, time)
     again = [delay for _, delay in entries[::2]]
     horizon, rung = 2**50, []
-    while node := first(w, horizon if len(heap) % 3 else min(heap, default=horizon)):
+    while heap:
+        node = first(w, horizon if len(heap) % 3 else heap[0])
         time = int(w.nodes[node, k.N_TIME])
         assert time == heapq.heappop(heap)
         release(w, node)
@@ -99,9 +103,6 @@ def test_wheel_is_a_queue_in_order_of_time(entries: list[tuple[int, int]]) -> No
             delay = again.pop()
             schedule(w, time + delay, 0, 0, 0)
             heapq.heappush(heap, time + delay)
-        if not heap:
-            break
-    assert not heap
     assert rung == sorted(rung)
 
 
@@ -275,6 +276,7 @@ def test_volume_of_an_auction_is_not_in_the_volume_rate() -> None:
         assert m.open_auction() == size
 
     cross(7000)
+    m.set_activity(0.0, 1.0, 16.0, 1.0, 0.0)
     m.start_pulse()
     m.advance(m.now + 20 * SECOND)
     assert m.volume_rate() == 0.0
@@ -331,6 +333,7 @@ def test_noise_is_thinned_from_the_same_candidates(pace: float) -> None:
     assert trades(m)[:, [T_TIME, T_SIZE, T_SIDE]].tolist() == [list(row) for row in expected]
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 def test_a_stream_without_a_rate_has_no_candidates() -> None:
     m = deep()
     program(m, k.NOISE, {k.RATE: 0.0, k.CAP: 1.0, k.SIZE: 3.5, k.SELECTIVE: 0.9})

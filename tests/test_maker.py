@@ -237,6 +237,24 @@ def test_all_messages_of_a_look_are_of_one_instant() -> None:
     assert messages == PLACES
 
 
+def test_look_takes_down_what_stands_16_ticks_away_and_posts_in_its_place_at_once() -> None:
+    """Prices 16 ticks apart share a slot; within a minute a side is looked at but with a probability of exp(-120)."""
+    m = around({})
+    make(m, MAKERS[0], 20.0)
+    m.advance(60 * SECOND)
+    m.send(5, OP_MARKET, side=BIDS, size=sum(whole(20.0, ASKS, place) for place in range(PLACES)))
+    m.send(STRANGER, OP_LIMIT, side=ASKS, price=1017, size=1)
+    m.send(STRANGER, OP_LIMIT, side=BIDS, price=1016, size=1)
+    stop_at_every_message(m)
+    while (BIDS, 0) in shown(m)[MAKERS[0]]:
+        m.advance(120 * SECOND)
+    start = m.now
+    while m.now == start:
+        before = shown(m)[MAKERS[0]]
+        m.advance(120 * SECOND)
+    assert {place for side, place in before if side == BIDS} == set(range(-16, PLACES - 16))
+
+
 @pytest.mark.parametrize("messages", range(1, PLACES + 1))
 def test_ladder_stopped_in_the_middle_of_a_look_leaves_nothing_behind(messages: int) -> None:
     """No order, and no look for the next program in its place to go on with."""
@@ -248,6 +266,7 @@ def test_ladder_stopped_in_the_middle_of_a_look_leaves_nothing_behind(messages: 
     assert m.w.clock[k.QUOTING] == ladder[0]
     m.stop_program(ladder)
     m.check()
+    assert m.advance(m.now + SECOND) == k.TIME
     assert [size for *_, size in resting(m.b, 0)] == [1, 1]
     other = make(m, MAKERS[1], 20.0, P_KEY=5)
     assert other[0] == ladder[0]
