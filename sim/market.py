@@ -375,7 +375,7 @@ class Market:
         self.b.books[book, HALTED] = halted
 
     def set_auction(self, book: int = 0) -> None:
-        """Start a call auction: orders collect."""
+        """Start a call auction: orders collect until `open_auction`, also in a halt."""
         self.b.books[book, AUCTION] = 1
 
     def last(self, book: int = 0) -> int:

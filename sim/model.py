@@ -39,8 +39,6 @@ from sim.vix import vix, vix1d
 
 DIGESTION_NS = 10 * MINUTE
 """Time over which the variance of an event leaves the options once its news is out."""
-REOPENING_NS = MINUTE
-"""Length of the call auction at the end of a halt."""
 YEAR_MINUTES = 252 * 390 / 0.75
 """Session minutes in a trading year of the surface's clock, in which a session is three quarters of a day."""
 LAST_HALT = clock_ns("15:25")
@@ -361,27 +359,22 @@ class MarketModel(mesa.Model):
     # Halts
 
     def _halt(self) -> None:
-        """A market-wide circuit breaker: 15 minutes without trading, the last one to the close."""
+        """A market-wide circuit breaker: 15 minutes in which orders only collect, the last one to the close."""
         last = False
         while self._halts and self.market.mid2() <= self._halts[0][0]:
             last = self._halts.pop(0)[1]
         clock = self.market.now % DAY
         if clock >= LAST_HALT and not last:
             return
-        self.market.set_halted(True)
+        self.market.set_auction()
         minutes = self.config.market.halt_minutes
         self._reopens = 2**62 if last else self.market.now + round(minutes * MINUTE)
         self.recorder.halts += 1
 
     def _reopen(self) -> None:
-        """After a halt: a call auction of a minute, then trading again."""
-        if self.market.in_auction():
-            self.market.open_auction()
-            self._reopens = 0
-        else:
-            self.market.set_halted(False)
-            self.market.set_auction()
-            self._reopens = self.market.now + REOPENING_NS
+        """After a halt: all that crosses trades at one price, then trading goes on."""
+        self.market.open_auction()
+        self._reopens = 0
 
     # What views ask
 

@@ -49,18 +49,10 @@ class Strip(NamedTuple):
 
 
 def total_variance(strip: Strip) -> float:
-    """Total variance to the expiry of a strip, sigma^2 T; 0 when it is over.
-
-    Raises
-    ------
-    ValueError
-        If no strike has both a call and a put, or fewer than two options are left to sum.
-    """
-    if strip.minutes <= 0:
-        return 0.0
+    """Total variance to the expiry of a strip, sigma^2 T; 0 when it is over or no strike has two bids."""
     both = np.flatnonzero((strip.call > 0) & (strip.put > 0))
-    if not both.size:
-        raise ValueError("a strip needs a strike at which both call and put have a price")
+    if strip.minutes <= 0 or not both.size:
+        return 0.0
     near = both[np.argmin(np.abs(strip.call[both] - strip.put[both]))]
     forward = strip.strike[near] + strip.call[near] - strip.put[near]
     centre = max(int(strip.strike.searchsorted(forward, side="right")) - 1, 0)
@@ -68,11 +60,9 @@ def total_variance(strip: Strip) -> float:
     price = np.concatenate((put, [0.5 * (strip.call[centre] + strip.put[centre])], call))
     chosen = np.concatenate((_bid(put[::-1])[::-1], [True], _bid(call)))
     strike, price = strip.strike[chosen], price[chosen]
-    if strike.size < 2:
-        raise ValueError("a strip needs at least two options with a price")
-    # Half the distance between the neighbours; at the ends that to the only one.
-    padded = np.concatenate(([2 * strike[0] - strike[1]], strike, [2 * strike[-1] - strike[-2]]))
-    width = 0.5 * (padded[2:] - padded[:-2])
+    # Half the distance between the neighbours; at the ends that to the only one, and for the last strike with a bid the
+    # listed ones are its neighbours.
+    width = np.gradient(strike) if strike.size > 1 else np.gradient(strip.strike)[chosen]
     return float(2 * (width / strike**2) @ price - (forward / strip.strike[centre] - 1) ** 2)
 
 

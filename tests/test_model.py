@@ -266,9 +266,9 @@ def test_fall_of_7_percent_halts_for_15_minutes_and_reopens_by_auction() -> None
     model = falling(falls=(7.5,))
     times, halt = trade_times(model), OPEN + MINUTE
     assert model.recorder.halts == 1
-    assert not ((times > halt) & (times < halt + 16 * MINUTE)).any()
+    assert not ((times > halt) & (times < halt + 15 * MINUTE)).any()
     assert (times <= halt).sum() > 5
-    assert (times >= halt + 16 * MINUTE).sum() > 60
+    assert (times >= halt + 15 * MINUTE).sum() > 60
 
 
 def test_fall_of_less_halts_nothing() -> None:

@@ -79,11 +79,16 @@ def test_variance_is_interpolated_not_volatility():
     assert index(near, later, MONTH_MINUTES, YEAR_MINUTES) == pytest.approx(want, rel=1e-3)
 
 
-def test_a_strip_without_prices_is_refused():
-    with pytest.raises(ValueError, match="both call and put"):
-        total_variance(Strip(np.array([90.0, 100.0]), np.array([10.0, 0.0]), np.array([0.0, 1.0]), 60))
-    with pytest.raises(ValueError, match="at least two options"):
-        total_variance(Strip(np.array([100.0]), np.array([1.0]), np.array([1.0]), 60))
+def test_a_strip_in_which_no_strike_has_two_bids_has_no_variance():
+    strip = Strip(np.array([90.0, 100.0]), np.array([10.0, 0.0]), np.array([0.0, 1.0]), 60)
+    assert total_variance(strip) == 0
+
+
+def test_the_last_strike_with_a_bid_has_the_listed_ones_as_neighbours():
+    strike, gone = np.array([95.0, 100.0, 110.0]), np.zeros(3)
+    straddle = np.array([0.0, 1.0, 0.0])
+    strip = Strip(strike, gone + straddle, gone + straddle, 60)
+    assert total_variance(strip) == pytest.approx(2 * 7.5 / 100**2 * 1.0)
 
 
 def test_an_expired_strip_has_no_variance():
