@@ -22,7 +22,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            1500.0,
+            800.0,
             0,
             1e5,
             "contracts/point/$M",
@@ -31,11 +31,11 @@ class ValueTrader(Trader):
         )
         patience_minutes: float = number(10.0, 0.1, 390, "min", "time over which a position is built", source="study")
         limit_contracts: float = number(
-            100_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
+            250_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
         )
-        pov: float = number(0.25, 0, 1, "share of volume", "largest participation of all together", source="study")
+        pov: float = number(0.3, 0, 1, "share of volume", "largest participation of all together", source="study")
         caution_pct: float = number(
-            3.0, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
+            2.6, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
         )
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
         auction_contracts: float = number(
