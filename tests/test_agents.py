@@ -460,11 +460,11 @@ def test_leveraged_fund_trades_its_formula(build: Any) -> None:
 
 @pytest.mark.parametrize("depth", [2.0, 5.0, 11.5])
 def test_liquidity_grows_with_depth(build: Any, depth: float) -> None:
-    """What makers show and latent orders are proportional to it."""
+    """What makers show grows as its power 1.13, latent orders in proportion."""
     (quote,) = build(MarketMaker).prepare(Eyes(depth_musd=depth))
     (twice,) = build(MarketMaker).prepare(Eyes(depth_musd=2 * depth))
     for name in ("contracts", "displayed", "max_inventory"):
-        assert getattr(twice, name) == pytest.approx(2 * getattr(quote, name))
+        assert getattr(twice, name) == pytest.approx(2**1.13 * getattr(quote, name))
     (few,) = build(LatentTrader).prepare(Eyes(depth_musd=depth))
     (many,) = build(LatentTrader).prepare(Eyes(depth_musd=2 * depth))
     assert many.orders_per_second == pytest.approx(2 * few.orders_per_second)

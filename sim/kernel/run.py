@@ -85,7 +85,6 @@ from sim.kernel.world import (
     S_TWO_SIDED,
     S_U_BASE,
     S_U_RISE,
-    S_VOLUME,
     S_VOLUME_RATE,
     SCHEDULE,
     SECOND,
@@ -150,7 +149,6 @@ def pulse(b, w, book):
         n = int(s[book, S_TRADES_SEEN])
         volume += b.tape[TRADE_TAPE, n, T_SIZE] if b.tape[TRADE_TAPE, n, T_BOOK] == book else 0
         s[book, S_TRADES_SEEN] += 1
-    s[book, S_VOLUME] += volume
     s[book, S_VOLUME_RATE] += (volume - s[book, S_VOLUME_RATE]) / VOLUME_S
     s[book, S_PULSES] += 1
     phase = int(s[book, S_PULSES]) % RETURN_S

@@ -66,8 +66,6 @@ Q_LOW, Q_HIGH, ALPHA, PART_LOW, PART_HIGH, FLOW = 5, 6, 7, 8, 9, 10
 """META: range and tail exponent of metaorder sizes, range of participation, contracts a second it is a share of."""
 POV = 5
 """SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
-PATIENCE = 6
-"""TOUCH: seconds after which what is left crosses the spread."""
 TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
 DISPLAYED, REFILL = 15, 16
 """LADDER: its most contracts at the best price, growth of a level per tick from it, the tick beyond which it stops
@@ -89,7 +87,6 @@ SLOTS = 16
     S_EWMA_B,
     S_EWMA_C,
     S_VOLUME_RATE,
-    S_VOLUME,
     S_LAST_MID2,
     S_PULSES,
     S_SPREAD,
@@ -105,7 +102,7 @@ SLOTS = 16
     S_TRADES_SEEN,
     S_NOTIONAL,
     S_PACE_UNTIL,
-) = range(23)
+) = range(22)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
 memories, contracts a second, time integrals (ns) of spread, one-tick spread, two-sidedness and what the contracts at
 the best quotes are worth; the time before which the pace does not change."""
@@ -147,7 +144,7 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
         programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
-        stats=np.zeros((n_books, 23)),
+        stats=np.zeros((n_books, 22)),
         alarms=np.zeros((n_books, 4), np.int64),
         pending=np.zeros((2, 10), np.int64),
     )
