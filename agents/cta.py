@@ -25,12 +25,12 @@ class TrendFollower(Trader):
         """Size of all funds together, their levels and their execution."""
 
         contracts: float = number(
-            25_000.0,
+            40_000.0,
             0,
             1e6,
             "contracts",
             "position of all funds, fully long at target volatility",
-            source="guess of the order of Goldman Sachs desk notes, Nov 2025",
+            source="study, of the order of Goldman Sachs desk notes: $12.8bn (38,000 contracts) of S&P sold that week",
         )
         horizons_days: tuple[int, ...] = numbers(
             (10, 20, 50, 100, 200),
@@ -70,9 +70,9 @@ class TrendFollower(Trader):
         )
         past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days", source="guess")
         twap_low_seconds: float = number(
-            450.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
+            3600.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
         )
-        twap_high_seconds: float = number(1350.0, 1, 23_400, "s", "longest", source="study")
+        twap_high_seconds: float = number(14_400.0, 1, 23_400, "s", "longest", source="study")
         pov: float = number(0.05, 0, 1, "share of volume", "largest participation of a fund", source="guess")
 
     def __init__(self, model: object, **about: object) -> None:

@@ -25,7 +25,7 @@ class OptionDealer(Trader):
         """How finely and how fast dealers hedge, and what they ask."""
 
         band_low_contracts: float = number(
-            40.0,
+            20.0,
             0,
             10_000,
             "contracts",
@@ -33,7 +33,7 @@ class OptionDealer(Trader):
             source="study; form: Whalley and Wilmott 1997",
         )
         band_high_contracts: float = number(
-            200.0, 0, 10_000, "contracts", "widest", source="study; form: Whalley and Wilmott 1997"
+            100.0, 0, 10_000, "contracts", "widest", source="study; form: Whalley and Wilmott 1997"
         )
         work_low_seconds: float = number(
             60.0, 1, 7200, "s", "shortest time over which a hedge is worked", source="study"

@@ -32,7 +32,7 @@ class MacroTrader(Trader):
             1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"
         )
         attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility", source="study")
-        clip_contracts: float = number(155.0, 1, 10_000, "contracts", "median clip", source="study")
+        clip_contracts: float = number(78.0, 1, 10_000, "contracts", "median clip", source="study")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm", source="study")
         limit_contracts: float = number(
             120_000.0, 0, 1e7, "contracts", "largest position of all together, either way", source="study"
@@ -41,10 +41,10 @@ class MacroTrader(Trader):
         pov: float = number(
             0.8, 0, 1, "share of volume", "largest participation of all of them together", source="study"
         )
-        news: float = number(0.8, 0, 10, "1/%", "weight of news", source="study")
-        news_decay_minutes: float = number(20.0, 0.1, 390, "min", "memory of news", source="study")
+        news: float = number(0.6, 0, 10, "1/%", "weight of news", source="study")
+        news_decay_minutes: float = number(8.0, 0.1, 390, "min", "memory of news", source="study")
         momentum: float = number(
-            0.007,
+            0.01,
             0,
             1,
             "1/point",
@@ -53,15 +53,15 @@ class MacroTrader(Trader):
         )
         momentum_minutes: int = number(15, 1, 390, "min", "over which the move is taken", source="study")
         threshold_points: float = number(
-            15.0,
+            11.0,
             0,
             1000,
             "points",
             "smaller moves are noise, in a book of $5M; in others inverse to depth",
             source="study",
         )
-        momentum_cap: float = number(0.35, 0, 10, "1", "largest weight of momentum", source="study")
-        bitcoin: float = number(0.03, 0, 10, "1/%", "weight of bitcoin's moves", source="guess")
+        momentum_cap: float = number(0.4, 0, 10, "1", "largest weight of momentum", source="study")
+        bitcoin: float = number(0.007, 0, 10, "1/%", "weight of bitcoin's moves", source="guess")
         bitcoin_decay_minutes: float = number(60.0, 0.1, 390, "min", "memory of bitcoin's moves", source="guess")
         herding: float = number(0.1, 0, 10, "1", "weight of the peers' mean side", source="study; form: Lux 1995")
         peers: int = number(6, 2, 1000, "traders", "neighbours in the network", source="guess")

@@ -1,8 +1,10 @@
 """Value traders: buy what is cheap and sell what is dear against the level of value that the news amounts to.
 
 Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
-limits to arbitrage (Shleifer and Vishny 1997). Those with narrow thresholds keep a quiet day near value and are soon
-full; those with wide ones stop a fall. Bad news makes all of them doubt the value, and wait for a better price.
+limits to arbitrage (Shleifer and Vishny 1997). What was bought beyond the threshold is kept until price is back at
+value (the state-dependent strategies of Farmer and Joshi 2002). Those with narrow thresholds keep a quiet day near
+value and are soon full; those with wide ones stop a fall. Bad news makes all doubt the value, and wait for a better
+price.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            800.0,
+            400.0,
             0,
             1e5,
             "contracts/point/$M",
@@ -35,7 +37,7 @@ class ValueTrader(Trader):
         )
         pov: float = number(0.3, 0, 1, "share of volume", "largest participation of all together", source="study")
         caution_pct: float = number(
-            2.6, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
+            3.2, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
         )
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
         auction_contracts: float = number(
@@ -54,13 +56,15 @@ class ValueTrader(Trader):
         return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
 
     def target(self, view: View) -> int:
-        """The position wanted at the present distance from value."""
+        """The position wanted at the present distance from value; never a smaller one until price is back there."""
         threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
         low, high = view.value * (1 - threshold), view.value * (1 + threshold)
         beyond = max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
         limit = self.p.limit_contracts / self.crowd_size
         slope = self.p.slope_contracts * view.depth_musd / self.crowd_size
-        return round(max(-limit, min(slope * beyond, limit)))
+        wanted = round(max(-limit, min(slope * beyond, limit)))
+        pays = view.position * (view.value - view.mid) > 0
+        return max(view.position, wanted, key=abs) if pays else wanted
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Work towards the position wanted."""

@@ -379,6 +379,17 @@ def test_value_trader_buys_below_its_threshold_up_to_its_limit(build: Any) -> No
     assert not list(trader.decide(Eyes(mid=6500.0, working=500), TIME)), "what is being worked needs no new order"
 
 
+@pytest.mark.parametrize(
+    ("mid", "position", "trade"),
+    [(6650.0, 200, 0), (6699.0, 200, 0), (6610.0, 200, 30), (6701.0, 200, -200), (6750.0, -200, 0), (6790.0, 9, -239)],
+)
+def test_value_trader_holds_until_price_is_back_at_value(build: Any, mid: float, position: int, trade: int) -> None:
+    params = {"nearest_pct": 1.0, "furthest_pct": 1.0, "slope_contracts": 2.0}
+    trader = build(ValueTrader, **params)
+    orders = list(trader.decide(Eyes(mid=mid, position=position), TIME))
+    assert sum(order.contracts for order in orders) == trade
+
+
 def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -> None:
     for index in range(3):
         bid, ask = build(ValueTrader, index=index, count=3).prepare(Eyes(value=6650.0, mid=6700.0))

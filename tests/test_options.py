@@ -39,12 +39,20 @@ def holdings(book):
     return {Contract(day, float(strike), bool(right)): int(held) for day, strike, right, held in rows}
 
 
-@pytest.mark.parametrize(("name", "gross"), [("article", 254_000), ("conventional", 223_000), ("both_wings", 87_000)])
+SHIPPED = {"article": 254_000, "conventional": 223_000, "both_wings": 87_000, "fewer_overwritten": 219_200}
+
+
+@pytest.mark.parametrize(("name", "gross"), SHIPPED.items())
 def test_shipped_books(name, gross):
     book = OptionBook.from_csv(BOOKS / f"{name}.csv")
     assert np.abs(book.contracts).sum() == gross
     assert (BOOKS / f"{name}.csv").read_text().startswith("#")
-    assert holdings(book)[PUT] < 0  # customers own this week's puts in all three
+    assert holdings(book)[PUT] < 0  # customers own this week's puts in all of them
+
+
+def test_fewer_overwritten_is_the_articles_book_with_less_written_by_customers():
+    article, fewer = (holdings(OptionBook.from_csv(BOOKS / f"{name}.csv")) for name in ("article", "fewer_overwritten"))
+    assert fewer == {contract: 3 * held // 5 if held > 0 else held for contract, held in article.items()}
 
 
 def test_customers_and_dealers_are_two_sides(write):
