@@ -1,6 +1,7 @@
 """What the rebalancers of the last half hour have in common: one decision before the close, worked to the close.
 
-They trade on the day's move alone, whoever made it (Baltussen, Da, Lammers and Martens 2021).
+All but the market-on-close buyers trade on the day's move alone, whoever made it (Baltussen, Da, Lammers and Martens
+2021).
 """
 
 from __future__ import annotations

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Self
+
+from pydantic import model_validator
 
 from sim.trader import Above, Action, Alarm, Below, Ring, Trader, Work, number, numbers
 from sim.view import View
@@ -32,20 +35,12 @@ class TrendFollower(Trader):
             "position of all funds, fully long at target volatility",
             source="study, of the order of Goldman Sachs desk notes: $12.8bn (38,000 contracts) of S&P sold that week",
         )
-        horizons_days: tuple[int, ...] = numbers(
-            (10, 20, 50, 100, 200),
-            1,
-            1000,
-            "days",
-            "of the moving averages",
-            source="guess; form: Hurst, Ooi and Pedersen 2013",
-        )
         first_points: tuple[float, ...] = numbers(
             (6700.0, 6685.0, 6457.0, 6300.0, 6150.0),
             1,
             1e5,
             "points",
-            "level of each horizon's average, for the first fund",
+            "level of the average of 10, 20, 50, 100 and 200 days, for the first fund",
             source="short: the press on Goldman Sachs desk notes, Nov 2025; medium: the notes; long: guess",
         )
         last_points: tuple[float, ...] = numbers(
@@ -73,7 +68,13 @@ class TrendFollower(Trader):
             3600.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
         )
         twap_high_seconds: float = number(14_400.0, 1, 23_400, "s", "longest", source="study")
-        pov: float = number(0.05, 0, 1, "share of volume", "largest participation of a fund", source="guess")
+        pov: float = number(0.05, 0.001, 1, "share of volume", "largest participation of a fund", source="guess")
+
+        @model_validator(mode="after")
+        def _levels_match(self) -> Self:
+            if not len(self.first_points) == len(self.last_points) == len(self.weights):
+                raise ValueError("first_points, last_points and weights: one value each for every horizon")
+            return self
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """Option dealers: quote options to customers, hedge the delta of what they hold with futures.
 
 A dealer lets its hedge drift inside a band and trades to the band's edge (Whalley and Wilmott 1997); half of the
-dealers watch prices and look every few minutes, half look at longer, fixed times. Which way they hedge follows from
+dealers watch prices and look every few minutes, half look at longer, random times. Which way they hedge follows from
 their options: short options (negative gamma) are hedged with the move, long ones against it (domain facts: Frey and
 Stremme 1997; Barbon and Buraschi 2020). What they ask for an option rises with the vega they have sold (Garleanu,
 Pedersen and Poteshman 2009).
@@ -49,7 +49,7 @@ class OptionDealer(Trader):
         )
         slow_minutes: tuple[float, float] = numbers((15.0, 30.0), 0.01, 390, "min", "of the others", source="guess")
         pov: float = number(
-            0.1, 0, 1, "share of volume", "largest participation of all dealers together", source="guess"
+            0.1, 0.001, 1, "share of volume", "largest participation of all dealers together", source="guess"
         )
         spread_vol: float = number(0.002, 0, 0.1, "volatility", "half the quoted spread", source="guess")
         vega_vol: float = number(

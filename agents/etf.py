@@ -39,7 +39,7 @@ class MacroTrader(Trader):
         )
         work_seconds: float = number(90.0, 1, 7200, "s", "time over which a clip is worked", source="study")
         pov: float = number(
-            0.8, 0, 1, "share of volume", "largest participation of all of them together", source="study"
+            0.8, 0.001, 1, "share of volume", "largest participation of all of them together", source="study"
         )
         news: float = number(0.6, 0, 10, "1/%", "weight of news", source="study")
         news_decay_minutes: float = number(8.0, 0.1, 390, "min", "memory of news", source="study")
@@ -107,7 +107,8 @@ class MacroTrader(Trader):
         eager = p.attention * (view.realised_vol / p.reference_vol_points) ** p.attention_power
         if ring.kind == "open" or self.draw.uniform() > eager:
             return []
-        self.side = 1 if self.draw.uniform() < 1 / (1 + math.exp(-p.choice * self.signal(view))) else -1
+        buys = 0.5 * (1 + math.tanh(0.5 * p.choice * self.signal(view)))
+        self.side = 1 if self.draw.uniform() < buys else -1
         clip = max(1, round(p.clip_contracts * math.exp(p.clip_log_sd * self.draw.normal())))
         room = round(p.limit_contracts / self.crowd_size) - self.side * (view.position + view.working)
         clip = min(clip, max(room, 0))

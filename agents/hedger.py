@@ -1,8 +1,8 @@
 """Put-buying hedgers: insure before an event and in fear, cash in after it.
 
-They buy out-of-the-money puts of the next days, more of them the higher the VIX and the nearer a scheduled event; when
-it has passed they sell what they hold at a constant hazard, and deep in-the-money puts at a slower one (rates are
-guesses of the right order; one-week SPX put volumes: Cboe, November 2025).
+They buy out-of-the-money puts of the next days while a scheduled event is due within two days or the VIX is high and
+above its last close, more of them the higher it is. Else they sell what they hold at a constant hazard, and deep
+in-the-money puts at a slower one (rates are guesses of the right order; one-week SPX put volumes: Cboe, November 2025).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class PutHedger(Trader):
         """How much insurance is bought, and when it is sold."""
 
         contracts_per_hour: float = number(
-            600.0, 0, 1e6, "contracts/h", "puts bought by all hedgers, calm", source="guess"
+            600.0, 0, 1e6, "contracts/h", "puts bought by all in fear, at the least", source="guess"
         )
-        fear_vix: float = number(20.0, 0, 200, "VIX points", "above it more is bought", source="guess")
+        fear_vix: float = number(20.0, 0, 200, "VIX points", "fear is above it and the last close", source="guess")
         fear_factor: float = number(0.5, 0, 20, "1", "more bought per 5 VIX points above", source="guess")
         event_factor: float = number(1.0, 0, 20, "1", "more bought with an event due within two days", source="guess")
         otm_low_pct: float = number(1.0, 0, 50, "%", "nearest strike bought, below the index", source="guess")

@@ -16,7 +16,7 @@ REFERENCE_DEPTH_MUSD = 5.0
 
 
 class MarketMaker(Trader):
-    """Quotes its share of the displayed depth."""
+    """Shows what is missing at a price to the depth that it thinks right for all."""
 
     class Params(Trader.Params):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
@@ -26,15 +26,15 @@ class MarketMaker(Trader):
             0,
             20,
             "1",
-            "contracts displayed at the best price, by all, over those of a depth of $5M",
+            "contracts displayed at the best price, by all, over those of the scenario's depth, at $5M",
             source="study",
         )
         depth_power: float = number(
             0.13, -1, 1, "1", "how that share grows with depth: deep queues are short of it for longer", source="study"
         )
-        most_share: float = number(1.0, 0, 1, "1", "of these, the most of one maker", source="study")
+        most_share: float = number(1.0, 0, 1, "1", "of what all display, the most of one maker", source="study")
         inventory_share: float = number(
-            27.0, 0.01, 1000, "1", "inventory of all makers at which they skew fully, same", source="study"
+            27.0, 0.01, 1000, "1", "inventory of all at which they skew fully, over what all display", source="study"
         )
         memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory", source="study")
         shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price", source="study")

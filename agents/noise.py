@@ -7,6 +7,9 @@ volatility (quadratic Hawkes; Blanc, Donier and Bouchaud 2017).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
+
+from pydantic import model_validator
 
 from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number, numbers
 from sim.view import View
@@ -53,6 +56,14 @@ class NoiseTrader(Trader):
         )
         u_base: float = number(0.88, 0, 10, "1", "pace at midday", source="study")
         u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
+
+        @model_validator(mode="after")
+        def _ranges_rise(self) -> Self:
+            if self.smallest_contracts > self.largest_contracts:
+                raise ValueError("smallest_contracts: above largest_contracts")
+            if self.participation[0] > self.participation[1]:
+                raise ValueError("participation: the first must not be above the second")
+            return self
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Start the streams with the session."""

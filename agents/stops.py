@@ -45,33 +45,32 @@ class StopHolder(Trader):
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]
-        self.waiting = sorted(self._levels(), reverse=True)
-        self.placed: list[float] = []
-        self.size = dict(self.waiting)
+        self.waiting = sorted(((level, size) for level, size in self._levels() if size), reverse=True)
+        self.placed: list[tuple[float, int]] = []
 
     def _levels(self) -> Iterable[tuple[float, int]]:
         """Own levels and sizes: a share of every cluster, and every n-th step of the grid."""
         p, n = self.p, self.crowd_size
         for cluster in p.clusters_points:
-            yield _tick(cluster - p.below_points * self.draw.uniform()), max(1, round(p.cluster_contracts / n))
+            yield _tick(cluster - p.below_points * self.draw.uniform()), round(p.cluster_contracts / n)
         step, level = GRID_POINTS * n, p.top_points - GRID_POINTS * self.index
         while level > p.bottom_points:
-            yield _tick(level - GRID_POINTS * self.draw.uniform()), max(1, round(p.density_contracts * GRID_POINTS))
+            yield _tick(level - GRID_POINTS * self.draw.uniform()), round(p.density_contracts * GRID_POINTS)
             level -= step
 
     def prepare(self, view: View) -> Iterable[Action]:
         """A new session: stops that were not carried out are to be placed again."""
-        self.waiting = sorted([*self.waiting, *((level, self.size[level]) for level in self.placed)], reverse=True)
+        self.waiting = sorted([*self.waiting, *self.placed], reverse=True)
         self.placed = []
         return ()
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Place the stops that the price has left far enough below."""
-        alive = {order.points for order in view.orders}
-        self.placed = [level for level in self.placed if level in alive]
+        alive = {(order.points, -order.contracts) for order in view.orders}
+        self.placed = [stop for stop in self.placed if stop in alive]
         ready = [entry for entry in self.waiting if entry[0] + self.p.rearm_points <= view.mid]
         self.waiting = [entry for entry in self.waiting if entry not in ready]
-        self.placed += [level for level, _ in ready]
+        self.placed += ready
         return [Stop(-size, level) for level, size in ready]
 
     def alarms(self, view: View) -> Iterable[Alarm]:

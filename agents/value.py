@@ -2,9 +2,8 @@
 
 Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
 limits to arbitrage (Shleifer and Vishny 1997). What was bought beyond the threshold is kept until price is back at
-value (the state-dependent strategies of Farmer and Joshi 2002). Those with narrow thresholds keep a quiet day near
-value and are soon full; those with wide ones stop a fall. Bad news makes all doubt the value, and wait for a better
-price.
+value (the state-dependent strategies of Farmer and Joshi 2002). Narrow thresholds keep a quiet day near value. Bad news
+makes all doubt the value, and wait for a better price: they then stop a fall, one after the other.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class ValueTrader(Trader):
         limit_contracts: float = number(
             250_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
         )
-        pov: float = number(0.3, 0, 1, "share of volume", "largest participation of all together", source="study")
+        pov: float = number(0.3, 0.001, 1, "share of volume", "largest participation of all together", source="study")
         caution_pct: float = number(
             3.2, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
         )

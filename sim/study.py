@@ -42,7 +42,8 @@ DEAF: dict[str, object] = {"agents.etfs.momentum": 0.0, "agents.etfs.herding": 0
 """ETF traders that follow news alone."""
 AWAKE: dict[str, object] = {"agents.etfs.attention_power": 0.0}
 """ETF traders that look even where nothing moves: without noise there is no volatility to wake them."""
-DEPTHS_MUSD = (1.0, 2.0, 3.0, 5.0, 8.0, 11.5, 20.0, 40.0)
+DEPTHS_MUSD = (1.0, 2.0, 3.0, 8.0, 20.0, 40.0)
+"""Beside those of the thin and the normal world."""
 
 
 class StudyError(ValueError):
@@ -72,9 +73,9 @@ WORLDS = {
 
 
 class Job(NamedTuple):
-    """One run to be made."""
+    """One run to be made; the scenario is text, so that nobody's edit of a file gets into the middle of a study."""
 
-    scenario: Path
+    scenario: str
     world: str
     seed: int
     freeze_at_ns: int | None = None
@@ -148,11 +149,15 @@ def main(
     """
     if name != "emergence":
         raise StudyError(f"no study {name!r}{did_you_mean(name, ['emergence'])} (studies: emergence)")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if out.is_dir():
+        raise StudyError(f"{out}: a folder; give a file to --out")
+    whole = load(scenario)
     with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        outcomes = run_all(scenario, plan(seeds, paired, first_seed), lambda jobs: pool.map(measure, jobs))
+        outcomes = run_all(whole, plan(seeds, paired, first_seed), lambda jobs: pool.map(measure, jobs))
     verdicts = judge(outcomes)
-    Console().print(_table(verdicts, load(scenario).title))
-    _write(out, scenario, verdicts, outcomes)
+    _write(out, whole, verdicts, outcomes)
+    Console().print(_table(verdicts, whole.title))
     print(out)
     return verdicts
 
@@ -167,16 +172,16 @@ def plan(seeds: int, paired: int, first_seed: int) -> list[tuple[str, int]]:
 
 
 def run_all(
-    scenario: Path, runs: Iterable[tuple[str, int]], run: Callable[[list[Job]], Iterable[Outcome]]
+    scenario: Scenario, runs: Iterable[tuple[str, int]], run: Callable[[list[Job]], Iterable[Outcome]]
 ) -> dict[str, list[Outcome]]:
     """Run everything, the frozen worlds last: they need the time of the high of the thin one."""
-    runs = list(runs)
-    open_jobs = [Job(scenario, world, seed) for world, seed in runs if not WORLDS[world].frozen]
+    runs, text = list(runs), scenario.to_toml()
+    open_jobs = [Job(text, world, seed) for world, seed in runs if not WORLDS[world].frozen]
     outcomes = _shown(run(open_jobs), len(open_jobs), "worlds")
-    last_day = load(scenario).session.hours_ns[-1][0] // DAY * DAY
+    last_day = scenario.session.hours_ns[-1][0] // DAY * DAY
     highs = {item.seed: item.time_of_high for item in outcomes if item.world == "thin"}
     frozen_jobs = [
-        Job(scenario, world, seed, last_day + clock_ns(high))
+        Job(text, world, seed, last_day + clock_ns(high))
         for world, seed in runs
         if WORLDS[world].frozen and (high := highs[seed]) is not None
     ]
@@ -352,14 +357,13 @@ def _table(verdicts: Iterable[Verdict], title: str) -> Table:
     return table
 
 
-def _write(out: Path, scenario: Path, verdicts: Iterable[Verdict], outcomes: Outcomes) -> None:
+def _write(out: Path, scenario: Scenario, verdicts: Iterable[Verdict], outcomes: Outcomes) -> None:
     runs = [asdict(item) for items in outcomes.values() for item in items]
     content = {
-        "scenario_digest": load(scenario).digest,
+        "scenario_digest": scenario.digest,
         "verdicts": [row._asdict() for row in verdicts],
         "runs": [{key: _plain(value) for key, value in run.items()} for run in runs],
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 

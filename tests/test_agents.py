@@ -253,7 +253,7 @@ def day(fund: Any, path: list[float]) -> list[int]:
     return sold
 
 
-FIRST = {"first_points": (6700.0,), "last_points": (6700.0,), "horizons_days": (10,), "weights": (0.2,)}
+FIRST = {"first_points": (6700.0,), "last_points": (6700.0,), "weights": (0.2,)}
 
 
 @pytest.mark.parametrize(
@@ -397,6 +397,28 @@ def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -
         assert bid.points < 6650 < ask.points
 
 
+# Parameters that do not go together
+
+
+@pytest.mark.parametrize(
+    ("cls", "params", "problem"),
+    [
+        (TrendFollower, {"first_points": (6700.0,)}, "one value each for every horizon"),
+        (NoiseTrader, {"smallest_contracts": 9000.0}, "smallest_contracts: above largest_contracts"),
+        (NoiseTrader, {"participation": (0.2, 0.1)}, "participation: the first must not be above the second"),
+    ],
+)
+def test_parameters_that_do_not_go_together_are_refused(cls: Any, params: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        cls.Params(**params)
+
+
+def test_etf_traders_are_sure_of_an_extreme_signal(build: Any) -> None:
+    trader = build(MacroTrader, choice=100.0, bitcoin=10.0)
+    trader.decide(Eyes(bitcoin=-25.0), TIME)
+    assert trader.side == -1
+
+
 # Stops
 
 
@@ -410,20 +432,28 @@ def test_stops_are_placed_only_above_the_rearm_distance(build: Any) -> None:
     above = [alarm.points for alarm in holder.alarms(Eyes(mid=6600.0)) if isinstance(alarm, Above)]
     assert above == [min(level for level in nearest if level > 6590.0) + 10.0]
     assert OnFill() in list(holder.alarms(Eyes(mid=6600.0)))
-    resting = [SimpleNamespace(points=stop.points) for stop in placed]
+    resting = [SimpleNamespace(points=stop.points, contracts=stop.contracts) for stop in placed]
     assert not list(holder.decide(Eyes(mid=6600.0, orders=resting), TIME)), "each is placed once"
     assert list(holder.decide(Eyes(mid=6800.0, orders=resting), TIME))
     assert not holder.waiting
 
 
 def test_stops_that_were_not_carried_out_are_placed_again_the_next_day(build: Any) -> None:
+    def open_day() -> list[tuple[float, int]]:
+        return sorted((stop.points, stop.contracts) for stop in holder.decide(Eyes(mid=6600.0), Ring("open")))
+
     holder = build(StopHolder)
-    placed = {stop.points for stop in holder.decide(Eyes(mid=6600.0), Ring("open"))}
-    carried_out = max(placed)
-    left = [SimpleNamespace(points=level) for level in placed - {carried_out}]
-    list(holder.decide(Eyes(mid=6580.0, orders=left), Ring("fill")))
+    holder.waiting.append((holder.waiting[-1][0], 7))  # a stop of another size at the same price
+    placed = open_day()
+    left = placed[:-1]
+    orders = [SimpleNamespace(points=level, contracts=contracts) for level, contracts in left]
+    list(holder.decide(Eyes(mid=6580.0, orders=orders), Ring("fill")))
     list(holder.prepare(Eyes()))
-    assert {stop.points for stop in holder.decide(Eyes(mid=6600.0), Ring("open"))} == placed - {carried_out}
+    assert open_day() == left
+
+
+def test_no_stops_where_none_are_wanted(build: Any) -> None:
+    assert not build(StopHolder, density_contracts=0.0, cluster_contracts=0.0).waiting
 
 
 def test_stops_of_all_holders_are_the_clusters_and_the_density(build: Any) -> None:

@@ -1,6 +1,5 @@
 import json
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -133,16 +132,15 @@ def test_the_plan_has_every_world_and_the_frozen_ones_last():
     assert [name for name, _ in runs[-20:]] == ["frozen"] * 20
 
 
-def test_the_frozen_world_freezes_at_the_high_of_the_thin_one(monkeypatch):
-    monkeypatch.setattr(study, "load", lambda path: days())
-    jobs = []
+def test_the_frozen_world_freezes_at_the_high_of_the_thin_one():
+    scenario, jobs = SimpleNamespace(session=days().session, to_toml=lambda: "x"), []
 
     def run(batch):
         jobs.extend(batch)
         return [replace(FALL, world=job.world, seed=job.seed, time_of_high=f"10:0{job.seed}:00") for job in batch]
 
-    outcomes = run_all(Path("x"), [("thin", 1), ("thin", 2), ("frozen", 2)], run)
-    assert jobs[-1] == Job(Path("x"), "frozen", 2, 10 * HOUR + 2 * MINUTE)
+    outcomes = run_all(scenario, [("thin", 1), ("thin", 2), ("frozen", 2)], run)
+    assert jobs[-1] == Job("x", "frozen", 2, 10 * HOUR + 2 * MINUTE)
     assert [job.freeze_at_ns for job in jobs[:-1]] == [None, None]
     assert [len(outcomes[name]) for name in ("thin", "frozen", "normal")] == [2, 1, 0]
 
@@ -164,9 +162,7 @@ def test_an_outcome_keeps_what_is_sold_from_the_high_on(tape):
     summary = {
         name: value for name, value in vars(FALL).items() if name.startswith(("vix", "time", "high", "vol", "share"))
     }
-    outcome = outcome_of(
-        Job(Path("x"), "no ctas", 4), days(), tape.frames, summary | {"time_of_high": "09:31:00", "x": 1}
-    )
+    outcome = outcome_of(Job("x", "no ctas", 4), days(), tape.frames, summary | {"time_of_high": "09:31:00", "x": 1})
     assert outcome == replace(
         FALL,
         world="no ctas",
@@ -175,7 +171,7 @@ def test_an_outcome_keeps_what_is_sold_from_the_high_on(tape):
         f_pct=pytest.approx(100 * np.log(6500 / 6700)),
         sold_contracts=5,
     )
-    frozen = outcome_of(Job(Path("x"), "frozen", 4, OPEN), days(), tape.frames, summary)
+    frozen = outcome_of(Job("x", "frozen", 4, OPEN), days(), tape.frames, summary)
     assert frozen.sold_contracts == 12
 
 
