@@ -181,6 +181,31 @@ def study(
     main(name, seeds=seeds, paired=paired, first_seed=first_seed, workers=workers, out=file)
 
 
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Sweep file, such as configs/sweeps/depth.toml.")],
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
+    folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The sweep's folder.")] = None,
+    status: Annotated[bool, typer.Option("--status", help="Say how far it is, and run nothing.")] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make failed runs again.")] = False,
+) -> None:
+    """Make the runs of a sweep that are not made yet."""
+    from sim.sweep.command import main
+
+    main(file, folder or Path("runs") / f"sweep-{file.stem}", workers, only_status=status, retry_failed=retry_failed)
+
+
+@app.command()
+def table(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep.")],
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A .csv or .parquet file.")] = None,
+) -> None:
+    """Gather a sweep into one table, a row a run."""
+    from sim.sweep.command import write_table
+
+    print(write_table(folder, file or folder / "table.parquet"))
+
+
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     # As with `python -m`: a scenario may name agents of modules in the folder where the user stands.

@@ -1,0 +1,101 @@
+"""The commands `sweep` and `table`: what a user sees of a sweep."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from sim.sweep.design import Sweep, SweepError, read_sweep
+from sim.sweep.loop import State, alone_in, run_all, state_of
+from sim.sweep.parts import FAILED, Job, table_of, write_plan
+
+err = Console(markup=False, highlight=False, stderr=True)
+INTERRUPTED = 130
+
+
+def main(file: Path, folder: Path, workers: int, *, only_status: bool, retry_failed: bool) -> None:
+    """Say how far a sweep is, and make what is missing; the same command goes on where it was stopped."""
+    sweep = read_sweep(file)
+    if only_status:
+        _report(sweep, folder, state_of(sweep, folder))
+        return
+    with alone_in(folder):
+        state = state_of(sweep, folder, retry_failed=retry_failed)
+        write_plan(state.runs, folder)
+        _report(sweep, folder, state)
+        try:
+            with Watch(state, workers) as watch:
+                aside = run_all(state.waiting, workers, watch.finished)
+        except KeyboardInterrupt:
+            err.print(f"stopped; the same command goes on from {watch.done:,} of {len(state.runs):,} runs")
+            raise typer.Exit(INTERRUPTED) from None
+    for job in aside:
+        err.print(f"set aside, it kills its worker: {job}")
+    if state.waiting:
+        print(f"{watch.done:,} of {len(state.runs):,} runs done, {watch.failed:,} of them failed: {folder}")
+
+
+def _report(sweep: Sweep, folder: Path, state: State) -> None:
+    tables = sweep.tables
+    print(f"{tables.title}: {len(sweep.points):,} points x {tables.seeds:,} seeds = {len(state.runs):,} runs")
+    print(f"{state.done:,} done, {state.failed:,} of them failed, {len(state.waiting):,} to do: {folder}")
+    for path in state.damaged:
+        print(f"damaged, to be made again: {path}")
+    for name in state.aside:
+        print(f"set aside, it killed its worker: {name}")
+
+
+class Watch:
+    """A progress bar that counts runs; after the first one it says what all of them will take."""
+
+    def __init__(self, state: State, workers: int) -> None:
+        self.done, self.failed = state.done, state.failed
+        self._to_do, self._workers, self._told = len(state.waiting), workers, False
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+        self._task = self._bar.add_task("runs", total=len(state.runs), completed=self.done)
+        self._start, self._made = time.perf_counter(), 0
+
+    def __enter__(self) -> Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def finished(self, job: Job, status: str, seconds: float) -> None:
+        """Count a run that is done."""
+        self.done, self.failed, self._made = self.done + 1, self.failed + (status == FAILED), self._made + 1
+        if not self._told and status != FAILED:
+            self._tell(job, seconds)
+        rate = self._made / (time.perf_counter() - self._start)
+        self._bar.update(self._task, completed=self.done, description=f"runs ({rate:.2f}/s, {self.failed} failed)")
+
+    def _tell(self, job: Job, seconds: float) -> None:
+        self._told = True
+        size = sum(path.stat().st_size for path in [job.part, *map(job.kept, job.keep)])
+        hours, minutes = divmod(round(seconds * self._to_do / self._workers / 60), 60)
+        err.print(
+            f"a run takes {seconds:.1f} s and {size / 1e3:,.0f} kB: all about {hours} h {minutes} min with "
+            f"{self._workers} workers, {size * self._to_do / 1e6:,.1f} MB"
+        )
+
+
+def write_table(folder: Path, file: Path) -> Path:
+    """Write a sweep's runs as one tidy table, CSV or Parquet by the file's name."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise SweepError(f"{file}: write a file that ends in .csv or .parquet")
+    whole = table_of(folder)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        whole.to_csv(draft, index=False) if file.suffix == ".csv" else whole.to_parquet(draft, index=False)
+        draft.replace(file)
+    finally:
+        draft.unlink(missing_ok=True)
+    return file

@@ -1,0 +1,130 @@
+"""Sees to it that every run of a sweep gets its part, whatever dies in the meantime.
+
+Processes are loky's, by way of joblib. What is here is the loop around them: a run is handed out if it has no part;
+when a worker dies, the runs that were under way are made again one at a time, so that only the guilty one is set aside.
+Starting the same sweep again goes on where it stopped, because all that is known of it lies in its folder.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from joblib.externals.loky import get_reusable_executor
+
+from sim.sweep.design import Sweep, SweepError
+from sim.sweep.parts import ASIDE, DONE, FAILED, PARTS, Job, jobs_of, make, read_part, status_of
+
+MOST_DEATHS = 3
+"""A run that has killed so many workers, alone, is set aside."""
+LOOK_AHEAD = 2
+"""Runs handed out for each worker: the next one must not wait for the parent."""
+
+
+@dataclass
+class State:
+    """How far a sweep is: its runs, how many have a part and how many of those failed, and what is wrong or waits."""
+
+    runs: list[Job] = field(default_factory=list)
+    done: int = 0
+    failed: int = 0
+    damaged: list[Path] = field(default_factory=list)
+    aside: list[str] = field(default_factory=list)
+    waiting: list[Job] = field(default_factory=list)
+
+
+def state_of(sweep: Sweep, folder: Path, *, retry_failed: bool = False) -> State:
+    """Compare a sweep with its folder; with `retry_failed`, runs that failed or were set aside wait again."""
+    state = State()
+    for job in jobs_of(sweep, folder):
+        state.runs.append(job)
+        part = read_part(job.part) if job.part.exists() else None
+        if part is not None and not (retry_failed and status_of(part) == FAILED):
+            state.done += 1
+            state.failed += status_of(part) == FAILED
+        elif job.aside.exists() and not retry_failed:
+            state.aside.append(str(job))
+        else:
+            if part is None and job.part.exists():
+                state.damaged.append(job.part)
+            state.waiting.append(job)
+    return state
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second sweep out of a folder; clear away what one that was killed has left half-written."""
+    try:
+        for name in (PARTS, ASIDE):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock", timeout=0):
+            for draft in folder.glob("*/*/.*"):
+                draft.unlink()
+            yield
+    except Timeout:
+        raise SweepError(f"{folder}: another sweep is running here") from None
+
+
+def run_all(
+    waiting: Iterable[Job], workers: int, finished: Callable[[Job, str, float], None] = lambda *_: None
+) -> list[Job]:
+    """Make all runs; those that were set aside. `finished` hears of each run: its status and seconds, as it is done."""
+    jobs, aside = iter(waiting), []
+    while suspects := _until_death(jobs, workers, finished):
+        for job in suspects:
+            if job.part.exists():
+                finished(job, DONE, 0.0)
+            elif not _survives(job, finished):
+                _set_aside(job)
+                aside.append(job)
+    return aside
+
+
+def _until_death(jobs: Iterator[Job], workers: int, finished: Callable[[Job, str, float], None]) -> list[Job]:
+    """Make runs until none is left or a worker dies; the runs that were under way then."""
+    with _pool(workers) as pool:
+        under_way: dict[Future[tuple[str, float]], Job] = {}
+        while True:
+            for job in islice(jobs, LOOK_AHEAD * workers - len(under_way)):
+                under_way[pool.submit(make, job)] = job
+            if not under_way:
+                return []
+            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                try:
+                    answer = future.result()
+                except BrokenExecutor:
+                    return list(under_way.values())
+                finished(under_way.pop(future), *answer)
+
+
+def _survives(job: Job, finished: Callable[[Job, str, float], None]) -> bool:
+    """Whether a run, alone in a pool, comes to its end; it has some tries."""
+    return any(not _until_death(iter([job]), 1, finished) for _ in range(MOST_DEATHS))
+
+
+def _set_aside(job: Job) -> None:
+    note = {"run": str(job), "error": f"killed its worker {MOST_DEATHS} times"}
+    job.aside.write_text(json.dumps(note) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[Executor]:
+    pool = get_reusable_executor(max_workers=workers, initializer=_deaf)
+    try:
+        yield pool
+    except BaseException:
+        pool.shutdown(wait=True, kill_workers=True)
+        raise
+
+
+def _deaf() -> None:
+    """Ctrl-C is the parent's business; a worker is told by it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,0 +1,202 @@
+"""One run of a sweep and the part that is left of it: a Parquet file of one row, named by what defines its content.
+
+The name is a digest of the scenario, the seed, the tables to be kept and the sources of the code. What is changed gets
+a new name, so that results of different code or scenarios never meet. A part is written under a hidden name and
+renamed: under its own name it is whole. Its pages carry checksums, so that damage is seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sim.scenario import load, one_line
+from sim.sweep.design import Sweep, SweepError
+from sim.tables import Scenario
+
+PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
+"""In a sweep's folder: results, notes of runs that killed their workers, which runs belong to it."""
+SOURCES = ("sim", "agents")
+DONE, FAILED = "done", "failed"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to be made: everything a worker needs to know."""
+
+    name: str
+    folder: Path
+    scenario: str
+    factors: tuple[tuple[str, Any], ...]
+    point: int
+    seed: int
+    keep: tuple[str, ...]
+
+    @property
+    def part(self) -> Path:
+        """Where its result belongs."""
+        return part_path(self.folder, self.name)
+
+    @property
+    def aside(self) -> Path:
+        """The note that it killed its workers."""
+        return self.folder / ASIDE / f"{self.name}.json"
+
+    def kept(self, table: str) -> Path:
+        """Where one of its tables belongs."""
+        return self.folder / table / self.name[:2] / f"{self.name}.parquet"
+
+    def __str__(self) -> str:
+        return " ".join(f"{key}={value}" for key, value in (*self.factors, ("seed", self.seed)))
+
+
+def part_path(folder: Path, name: str) -> Path:
+    """Where the part of a run belongs; 256 folders, so that none grows without end."""
+    return folder / PARTS / name[:2] / f"{name}.parquet"
+
+
+def jobs_of(sweep: Sweep, folder: Path) -> Iterator[Job]:
+    """All runs of a sweep, point by point; a scenario is read once for each point, not for each seed."""
+    for number, point in enumerate(sweep.points):
+        scenario = sweep.scenario(point)
+        text, code = scenario.to_toml(), code_digest(scenario)
+        for seed in sweep.seeds:
+            content = json.dumps([text, code, seed, sweep.tables.keep])
+            name = hashlib.sha256(content.encode()).hexdigest()[:32]
+            yield Job(name, folder, text, tuple(point.items()), number, seed, sweep.tables.keep)
+
+
+def code_digest(scenario: Scenario) -> str:
+    """Digest of the sources of sim, agents and the modules of all agents in a scenario."""
+    modules = sorted({crowd.import_path.partition(":")[0] for crowd in scenario.crowds})
+    return _digest(tuple(module for module in modules if module.partition(".")[0] not in SOURCES))
+
+
+@cache
+def _digest(modules: tuple[str, ...]) -> str:
+    own = [file for source in SOURCES for file in sorted((Path(__file__).parents[2] / source).rglob("*.py"))]
+    theirs = [Path(spec.origin) for name in modules if (spec := importlib.util.find_spec(name)) and spec.origin]
+    return hashlib.sha256(b"\0".join(file.read_bytes() for file in [*own, *theirs])).hexdigest()
+
+
+# Making
+
+
+def make(job: Job) -> tuple[str, float]:
+    """Make a run and write its part, a row with the error where the run failed; the status and how long it took.
+
+    Only what is wrong with the run is a row. What is wrong with the disk is raised.
+    """
+    start = time.perf_counter()
+    frames: Mapping[str, pd.DataFrame] = {}
+    try:
+        frames, result = _run(job)
+        status = DONE
+    except Exception as error:
+        status, result = FAILED, {"error": one_line(f"{type(error).__name__}: {error}")[:1000]}
+    for name in job.keep if frames else ():
+        _write(job.kept(name), pa.Table.from_pandas(frames[name], preserve_index=False))
+    _write(job.part, _row(job, status, result))
+    return status, time.perf_counter() - start
+
+
+def _run(job: Job) -> tuple[Mapping[str, pd.DataFrame], dict[str, Any]]:
+    from sim.records import simulate
+
+    model = simulate(load(job.scenario), job.seed)
+    frames = model.frames()
+    return frames, dict(_flat(model.summary(frames))) | {"tape_sha256": model.tape_sha256()}
+
+
+def _flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The summary with the keys of inner tables joined by dots."""
+    for key, value in summary.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value.item() if isinstance(value, np.generic) else value
+
+
+def _row(job: Job, status: str, result: Mapping[str, Any]) -> pa.Table:
+    """A table of one row: which run, its factors, what came out."""
+    about = {"run": job.name, "seed": job.seed, "status": status}
+    measured = {**dict(job.factors), "error": None, **result}
+    columns = {key: pa.array([value]) for key, value in about.items()}
+    return pa.table(columns | {key: _column(value) for key, value in measured.items()})
+
+
+def _column(value: object) -> pa.Array:
+    """One value as a column; a number is a double whatever it happens to be in this run, so that parts fit together."""
+    if isinstance(value, bool | None):
+        return pa.array([value])
+    return pa.array([float(value)]) if isinstance(value, int | float) else pa.array([str(value)])
+
+
+def _write(path: Path, table: pa.Table) -> None:
+    """Write a table whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with draft.open("wb") as file:
+            pq.write_table(table, file, write_page_checksum=True)
+        draft.replace(path)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+# Reading
+
+
+def read_part(path: Path) -> pa.Table | None:
+    """A part, or None if it is damaged or not the one that its name says."""
+    try:
+        row = pq.read_table(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException):
+        return None
+    return row if row.num_rows == 1 and row["run"][0].as_py() == path.stem else None
+
+
+def status_of(row: pa.Table) -> str:
+    """Whether the run of a part is done or failed."""
+    return str(row["status"][0].as_py())
+
+
+def write_plan(jobs: Iterable[Job], folder: Path) -> None:
+    """Write down which runs a folder's sweep is made of: it may hold parts of earlier ones, too."""
+    columns = zip(*((job.name, job.point) for job in jobs), strict=True)
+    _write(folder / PLAN, pa.table(dict(zip(("run", "point"), map(list, columns), strict=True))))
+
+
+def table_of(folder: Path) -> pd.DataFrame:
+    """One row a run of the folder's sweep that is made, by point and seed; `point` is its place in the design.
+
+    Columns that only some runs have are empty in the others.
+
+    Raises
+    ------
+    SweepError
+        If no run is there.
+    """
+    try:
+        plan = pq.read_table(folder / PLAN).to_pandas()
+    except (OSError, pa.ArrowException):
+        raise SweepError(f"{folder}: no folder of a sweep") from None
+    rows = [row for name in plan["run"] if (row := read_part(part_path(folder, name))) is not None]
+    if not rows:
+        raise SweepError(f"{folder}: no run is made yet")
+    made = plan.merge(pa.concat_tables(rows, promote_options="default").to_pandas(), on="run")
+    return made.sort_values(["point", "seed"], ignore_index=True)

@@ -1,0 +1,356 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from filelock import FileLock
+from probes import QUIET
+
+from sim import cli
+from sim.scenario import ScenarioError
+from sim.sweep.design import Design, SweepError, read_sweep, unit_points
+from sim.sweep.loop import run_all, state_of
+from sim.sweep.parts import jobs_of, make, read_part, table_of, write_plan
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+AGENTS = """import os
+import signal
+
+from sim.trader import Trader
+
+
+class Faulty(Trader):
+    def decide(self, view, ring):
+        raise ValueError("made to fail\\nin two lines")
+
+
+class Deadly(Trader):
+    def decide(self, view, ring):
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+CROWDS = """
+[agents.faulty]
+class = "saboteurs:Faulty"
+count = 0
+
+[agents.deadly]
+class = "saboteurs:Deadly"
+count = 0
+"""
+
+SWEEP = """title = "A small sweep"
+scenario = "day.toml"
+seeds = 2
+
+[[factor]]
+key = "depth_musd"
+values = [3, 5.5]
+"""
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    """Write a sweep file beside a short day and agents that fail."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "saboteurs", raising=False)
+    (tmp_path / "saboteurs.py").write_text(AGENTS)
+    (tmp_path / "day.toml").write_text(QUIET + CROWDS)
+
+    def written(text=SWEEP):
+        path = tmp_path / "small.toml"
+        path.write_text(text)
+        return path
+
+    return written
+
+
+def factor(key, values):
+    return f'\n[[factor]]\nkey = "{key}"\nvalues = {values}\n'
+
+
+def part_files(folder):
+    return sorted(folder.glob("parts/*/[!.]*.parquet"))
+
+
+def made(path, folder, workers=2):
+    """Make what a sweep has to do; runs made, runs set aside."""
+    state, heard = state_of(read_sweep(path), folder), []
+    (folder / "aside").mkdir(parents=True, exist_ok=True)
+    write_plan(state.runs, folder)
+    aside = run_all(state.waiting, workers, lambda *run: heard.append(run))
+    return heard, aside
+
+
+# Designs
+
+
+def test_a_grid_has_every_combination_in_the_order_of_the_file(file):
+    text = SWEEP + factor("groups.noise", "[true, false]") + '\n[[factor]]\nkey = "agents.faulty.count"\nvalues = [0]\n'
+    points = read_sweep(file(text)).points
+    assert [list(point.values()) for point in points] == [[3, True, 0], [3, False, 0], [5.5, True, 0], [5.5, False, 0]]
+
+
+def test_ranges_are_divided_evenly_or_by_equal_ratios(file):
+    text = SWEEP.replace("values = [3, 5.5]", 'range = [2, 18]\nsteps = 3\nscale = "log"')
+    text += '\n[[factor]]\nkey = "market.band_pct"\nrange = [20, 30]\nsteps = 3\n'
+    points = read_sweep(file(text)).points
+    assert [point["depth_musd"] for point in points[::3]] == pytest.approx([2, 6, 18])
+    assert [point["market.band_pct"] for point in points[:3]] == [20, 25, 30]
+
+
+@pytest.mark.parametrize(("kind", "points", "rows"), [("latin_hypercube", 10, 10), ("sobol", 8, 8)])
+def test_stratified_designs_have_one_point_in_every_stratum(kind, points, rows):
+    places = unit_points(Design(kind=kind, points=points, seed=3), 4)
+    assert places.shape == (rows, 4)
+    assert (np.arange(rows) == np.sort((places * rows).astype(int), axis=0).T).all()
+    assert (places == unit_points(Design(kind=kind, points=points, seed=3), 4)).all()
+    assert (places != unit_points(Design(kind=kind, points=points, seed=4), 4)).any()
+
+
+@pytest.mark.parametrize(("kind", "rows"), [("saltelli", 8 * (4 + 2)), ("morris", 8 * (4 + 1))])
+def test_sensitivity_designs_have_the_size_of_their_definition(kind, rows):
+    """Saltelli et al. 2010: N (k + 2) points; Morris 1991: r (k + 1)."""
+    places = unit_points(Design(kind=kind, points=8, seed=3), 4)
+    assert places.shape == (rows, 4)
+    assert ((places >= 0) & (places <= 1)).all()
+    assert (places == unit_points(Design(kind=kind, points=8, seed=3), 4)).all()
+
+
+def test_a_design_over_listed_values_takes_all_of_them_as_often(file):
+    text = SWEEP + '\n[design]\nkind = "latin_hypercube"\npoints = 10\n'
+    depths = [point["depth_musd"] for point in read_sweep(file(text)).points]
+    assert sorted(depths) == [3] * 5 + [5.5] * 5
+
+
+def test_a_switch_takes_a_group_out_and_set_holds_for_all(file):
+    sweep = read_sweep(file(SWEEP + factor("groups.noise", "[false]") + "\n[set]\n'agents.makers.count' = 1\n"))
+    scenario = sweep.scenario(sweep.points[1])
+    assert scenario.depth_musd == 5.5
+    assert "noise" not in scenario.groups
+    assert {crowd.name: crowd.count for crowd in scenario.crowds}["makers"] == 1
+
+
+BAD = {
+    "no steps": (SWEEP.replace("values = [3, 5.5]", "range = [2, 18]"), "factor depth_musd: steps: missing"),
+    "nothing": (SWEEP.replace("values = [3, 5.5]", ""), "depth_musd: give either values or a range"),
+    "both": (SWEEP + "range = [1, 2]", "depth_musd: give either values or a range"),
+    "downwards": (SWEEP.replace("values = [3, 5.5]", "range = [9, 2]\nsteps = 2"), "the first must be the smaller"),
+    "log of 0": (SWEEP.replace("values = [3, 5.5]", 'range = [0, 2]\nsteps = 2\nscale = "log"'), "above 0 on a log"),
+    "not a switch": (SWEEP + factor("groups.noise", "[0, 1]"), "groups.noise: values: a group takes part or not"),
+    "twice": (SWEEP + factor("depth_musd", "[1]"), "depth_musd: set twice"),
+    "no power": (SWEEP + '[design]\nkind = "sobol"\npoints = 6', "design.points: 6 is no power of two"),
+    "no points": (SWEEP + '[design]\nkind = "morris"', "points: a grid has none; the other designs need them"),
+    "misspelt": (SWEEP.replace("seeds", "seed"), "seed: unknown key; did you mean 'seeds'?"),
+    "unknown design": (SWEEP + '[design]\nkind = "gird"', "design.kind"),
+    "not TOML": (SWEEP + "[[", "small.toml"),
+    "too many": (
+        SWEEP.replace("seeds = 2", "seeds = 1000000") + factor("market.band_pct", list(range(11))),
+        "has at m",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_sweep_is_one_line_with_file_and_key(file, name):
+    text, problem = BAD[name]
+    with pytest.raises(SweepError) as caught:
+        read_sweep(file(text))
+    assert "small.toml" in str(caught.value)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("addition", "problem"),
+    [(factor("depht_musd", "[1]"), "depht_musd"), (factor("groups.noice", "[true]"), "groups.noice: no such group")],
+)
+def test_a_point_that_is_no_scenario_stops_the_sweep_before_its_first_run(file, tmp_path, addition, problem):
+    with pytest.raises(ScenarioError, match=problem):
+        state_of(read_sweep(file(SWEEP + addition)), tmp_path / "out")
+
+
+@pytest.mark.parametrize("path", sorted((CONFIGS / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_sweeps_are_made_of_scenarios(path):
+    sweep = read_sweep(path)
+    assert len({sweep.scenario(point).digest for point in sweep.points[:2]}) == min(len(sweep.points), 2)
+
+
+# Parts
+
+
+def test_a_part_is_named_by_what_defines_it(file, tmp_path, monkeypatch):
+    def names(text=SWEEP, folder="out"):
+        return {(job.point, job.seed): job.name for job in jobs_of(read_sweep(file(text)), tmp_path / folder)}
+
+    before = names()
+    assert len(set(before.values())) == 4
+    assert names(folder="elsewhere") == before
+    assert names(SWEEP.replace("[3, 5.5]", "[5.5, 3]")) == {
+        (1 - point, seed): name for (point, seed), name in before.items()
+    }
+    assert set(names(SWEEP + "[set]\n'market.band_pct' = 25").values()).isdisjoint(before.values())
+    assert set(names(SWEEP.replace("seeds = 2", 'seeds = 2\nkeep = ["bars"]')).values()).isdisjoint(before.values())
+    (tmp_path / "saboteurs.py").write_text(AGENTS + "\n# edited\n")
+    monkeypatch.setattr("sim.sweep.parts._digest", sys.modules["sim.sweep.parts"]._digest.__wrapped__)
+    assert set(names().values()).isdisjoint(before.values()), "an agent's module was edited"
+
+
+def test_a_part_is_the_same_bytes_whenever_it_is_made(file, tmp_path):
+    job = next(jobs_of(read_sweep(file(SWEEP.replace("seeds = 2", 'seeds = 2\nkeep = ["bars"]'))), tmp_path / "out"))
+    make(job)
+    files = [job.part, job.kept("bars")]
+    first = [path.read_bytes() for path in files]
+    make(job)
+    assert [path.read_bytes() for path in files] == first
+    assert not list((tmp_path / "out").rglob(".*.parquet.*")), "no draft is left"
+    row = read_part(job.part).to_pylist()[0]
+    assert row["seed"] == 1
+    assert (row["depth_musd"], row["status"]) == (3.0, "done")
+    assert np.isfinite(row["close"])
+    assert len(pd.read_parquet(job.kept("bars"))) == 3
+
+
+@pytest.mark.parametrize("place", [4, 400, -10])
+def test_a_part_with_one_wrong_byte_is_no_part(file, tmp_path, place):
+    job = next(jobs_of(read_sweep(file()), tmp_path / "out"))
+    make(job)
+    content = bytearray(job.part.read_bytes())
+    content[place] ^= 0xFF
+    job.part.write_bytes(content)
+    assert read_part(job.part) is None
+
+
+# The loop
+
+
+def test_a_sweep_makes_each_run_once(file, tmp_path):
+    path, out = file(), tmp_path / "out"
+    heard, aside = made(path, out)
+    assert sorted((job.point, job.seed) for job, *_ in heard) == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert not aside
+    table = table_of(out)
+    assert table[["depth_musd", "seed"]].to_numpy().tolist() == [[3, 1], [3, 2], [5.5, 1], [5.5, 2]]
+    assert made(path, out) == ([], [])
+    # One more value: what is there stays, a damaged part is made again, and the table is of the new sweep alone.
+    victim = part_files(out)[0]
+    victim.write_bytes(victim.read_bytes()[:-20])
+    more = file(SWEEP.replace("[3, 5.5]", "[5.5, 8, 3]"))
+    assert state_of(read_sweep(more), out).damaged == [victim]
+    assert len(made(more, out)[0]) == 3
+    again = table_of(out)
+    assert again["depth_musd"].tolist() == [5.5, 5.5, 8, 8, 3, 3]
+    old = again[again["depth_musd"] != 8].sort_values(["depth_musd", "seed"], ignore_index=True)
+    pd.testing.assert_frame_equal(old.drop(columns="point"), table.drop(columns="point"))
+
+
+def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path):
+    text = SWEEP + factor("agents.faulty.count", "[0, 1]") + factor("agents.deadly.count", "[0, 1]")
+    path, out = file(text), tmp_path / "out"
+    heard, aside = made(path, out)
+    deadly = {(job.point, job.seed) for job in aside}
+    assert deadly == {(point, seed) for point in (1, 5) for seed in (1, 2)}, "the faulty agent fails before"
+    assert len(heard) == 12
+    table = table_of(out)
+    failed = table[table["status"] == "failed"]
+    assert set(failed["agents.faulty.count"]) == {1.0}
+    assert set(failed["error"]) == {"ValueError: made to fail in two lines"}
+    assert table["close"].notna().sum() == 4
+    state = state_of(read_sweep(path), out)
+    assert (state.done, state.failed, len(state.aside), state.waiting) == (12, 8, 4, [])
+    again = state_of(read_sweep(path), out, retry_failed=True)
+    assert (again.done, len(again.waiting)) == (4, 12)
+
+
+# The command
+
+
+def thinbook(*arguments, **options):
+    command = [sys.executable, "-m", "sim.cli", *map(str, arguments)]
+    places = [str(CONFIGS.parent), *sys.path]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(places)},
+        start_new_session=True,
+        **options,
+    )
+
+
+def wait_for_parts(folder, count, seconds=120):
+    until = time.monotonic() + seconds
+    while len(part_files(folder)) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(part_files(folder)) >= count
+
+
+@pytest.mark.parametrize("signals", [(signal.SIGKILL,), (signal.SIGINT,)], ids=["killed", "Ctrl-C"])
+def test_a_sweep_that_is_stopped_goes_on(file, tmp_path, signals):
+    path = file(SWEEP.replace("seeds = 2", "seeds = 6"))
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    made(path, undisturbed)
+    first = thinbook("sweep", path, "--out", out)
+    wait_for_parts(out, 3)
+    for number in signals:
+        os.killpg(first.pid, number)
+    printed, complaint = first.communicate(timeout=60)
+    assert "2 points x 6 seeds = 12 runs\n0 done" in printed
+    if signals == (signal.SIGINT,):
+        assert first.returncode == 130
+        assert complaint.splitlines()[-1].startswith("stopped; the same command goes on from")
+        assert "Traceback" not in complaint
+    assert len(part_files(out)) < 12
+    second = thinbook("sweep", path, "--out", out)
+    printed, complaint = second.communicate(timeout=120)
+    assert second.returncode == 0, complaint
+    assert printed.splitlines()[-1] == f"12 of 12 runs done, 0 of them failed: {out}"
+    pd.testing.assert_frame_equal(table_of(out), table_of(undisturbed))
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """The command in this process: arguments in; exit code, stdout and stderr out."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["thinbook", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return caught.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+def test_a_second_sweep_keeps_out_of_a_folder(file, tmp_path, command):
+    path, out = file(), tmp_path / "out"
+    out.mkdir()
+    with FileLock(out / ".lock"):
+        code, _, complaint = command("sweep", path, "--out", out)
+    assert (code, complaint) == (2, f"thinbook: {out}: another sweep is running here\n")
+
+
+def test_status_runs_nothing_and_a_table_needs_a_sweep(file, tmp_path, command):
+    path, out = file(), tmp_path / "out"
+    code, printed, _ = command("sweep", path, "--out", out, "--status")
+    assert code == 0
+    assert "0 done, 0 of them failed, 4 to do" in printed
+    assert not out.exists()
+    assert command("table", out) == (2, "", f"thinbook: {out}: no folder of a sweep\n")
+
+
+def test_the_table_is_written_as_csv_or_parquet(file, tmp_path, command):
+    path, out = file(SWEEP.replace("[3, 5.5]", "[3]")), tmp_path / "out"
+    made(path, out)
+    for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
+        assert command("table", out, "--out", tmp_path / name)[0] == 0
+        assert read(tmp_path / name)["seed"].tolist() == [1, 2]
+    code, _, complaint = command("table", out, "--out", tmp_path / "a.txt")
+    assert (code, complaint) == (2, f"thinbook: {tmp_path / 'a.txt'}: write a file that ends in .csv or .parquet\n")
