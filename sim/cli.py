@@ -206,6 +206,18 @@ def table(
     print(write_table(folder, file or folder / "table.parquet"))
 
 
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="The folder of a sweep.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another.")],
+    file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="All outcomes, .csv or .parquet.")] = None,
+) -> None:
+    """Compare two sweeps run by run, on their common seeds."""
+    from sim.sweep.command import show_comparison
+
+    show_comparison(first, second, file)
+
+
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     # As with `python -m`: a scenario may name agents of modules in the folder where the user stands.

@@ -13,9 +13,10 @@ from probes import QUIET
 
 from sim import cli
 from sim.scenario import ScenarioError
+from sim.sweep.compare import compare
 from sim.sweep.design import Design, SweepError, read_sweep, unit_points
 from sim.sweep.loop import run_all, state_of
-from sim.sweep.parts import jobs_of, make, read_part, table_of, write_plan
+from sim.sweep.parts import Job, _row, _write, jobs_of, make, read_part, table_of, write_plan
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -267,6 +268,42 @@ def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_pat
     assert (state.done, state.failed, len(state.aside), state.waiting) == (12, 8, 4, [])
     again = state_of(read_sweep(path), out, retry_failed=True)
     assert (again.done, len(again.waiting)) == (4, 12)
+
+
+# Comparing
+
+
+def folder_of(tmp_path, name, outcomes):
+    """A sweep's folder with the given outcome by seed."""
+    folder = tmp_path / name
+    jobs = [Job(f"{name}{seed}", folder, "", (("depth_musd", 5.0),), 0, seed, ()) for seed in outcomes]
+    write_plan(jobs, folder)
+    for job in jobs:
+        _write(job.part, _row(job, "done", {"fall": outcomes[job.seed], "same": 1.0, "text": "x"}))
+    return folder
+
+
+def test_compared_sweeps_are_paired_by_seed(tmp_path):
+    """A difference of two that all pairs share is found exactly, however far the seeds lie apart."""
+    noise = dict(enumerate(np.random.default_rng(5).normal(size=40)))
+    first = folder_of(tmp_path, "a", noise)
+    changed = {seed: value + 2 + 0.1 * noise[39 - seed] for seed, value in noise.items() if seed > 3}
+    second = folder_of(tmp_path, "b", changed)
+    rows = compare(first, second).set_index("outcome")
+    fall = rows.loc["fall"]
+    assert fall["pairs"] == 36
+    assert fall["low"] < 2 < fall["high"]
+    assert fall["high"] - fall["low"] < 0.1
+    # Independent draws differ with variance 1 + 1 + .01, the pairs with .01: some 200 times as many runs.
+    assert 100 < fall["fewer_runs"] < 400
+    assert rows.loc["same"][["difference", "low", "high"]].tolist() == [0, 0, 0]
+    assert "text" not in rows.index
+
+
+def test_too_few_pairs_are_no_comparison(tmp_path):
+    first = folder_of(tmp_path, "a", {1: 1.0, 2: 2.0, 3: 3.0})
+    with pytest.raises(SweepError, match="1 runs with the same seed, depth_musd; needs 3"):
+        compare(first, folder_of(tmp_path, "b", {3: 1.0, 4: 2.0, 5: 3.0}))
 
 
 # The command

@@ -1,4 +1,4 @@
-"""The commands `sweep` and `table`: what a user sees of a sweep."""
+"""The commands `sweep`, `table` and `compare`: what a user sees of a sweep."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import os
 import time
 from pathlib import Path
 
+import pandas as pd
 import typer
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
+from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, SweepError, read_sweep
 from sim.sweep.loop import State, alone_in, run_all, state_of
 from sim.sweep.parts import FAILED, Job, table_of, write_plan
@@ -88,9 +92,35 @@ class Watch:
 
 def write_table(folder: Path, file: Path) -> Path:
     """Write a sweep's runs as one tidy table, CSV or Parquet by the file's name."""
+    check_table_name(file)
+    return _save(table_of(folder), file)
+
+
+def show_comparison(first: Path, second: Path, file: Path | None) -> None:
+    """Print the differences of two sweeps in the single numbers of their summaries; write all of them if asked."""
+    if file:
+        check_table_name(file)
+    rows = compare(first, second)
+    shown = rows[~rows["outcome"].str.contains(".", regex=False) & (rows["difference"].abs() > 0)]
+    table = Table(title=f"{second} less {first}, 95 % intervals", box=SIMPLE)
+    for column in ("outcome", "first", "second", "difference", "interval", "pairs", "fewer runs"):
+        table.add_column(column, justify="left" if column == "outcome" else "right")
+    for row in shown.itertuples():
+        interval = f"[{row.low:+,.3g}, {row.high:+,.3g}]"
+        values = (f"{row.first:,.5g}", f"{row.second:,.5g}", f"{row.difference:+,.3g}", interval, str(row.pairs))
+        table.add_row(row.outcome, *values, f"x {row.fewer_runs:.1f}")
+    Console().print(table)
+    if file:
+        print(_save(rows, file))
+
+
+def check_table_name(file: Path) -> None:
+    """Refuse a table file of a kind that is not written."""
     if file.suffix not in (".csv", ".parquet"):
         raise SweepError(f"{file}: write a file that ends in .csv or .parquet")
-    whole = table_of(folder)
+
+
+def _save(whole: pd.DataFrame, file: Path) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}.{os.getpid()}")
     try:

@@ -177,8 +177,23 @@ def status_of(row: pa.Table) -> str:
 
 def write_plan(jobs: Iterable[Job], folder: Path) -> None:
     """Write down which runs a folder's sweep is made of: it may hold parts of earlier ones, too."""
-    columns = zip(*((job.name, job.point) for job in jobs), strict=True)
-    _write(folder / PLAN, pa.table(dict(zip(("run", "point"), map(list, columns), strict=True))))
+    jobs = list(jobs)
+    plan = pa.table({"run": [job.name for job in jobs], "point": [job.point for job in jobs]})
+    factors = [key for key, _ in jobs[0].factors]
+    _write(folder / PLAN, plan.replace_schema_metadata({"factors": json.dumps(factors)}))
+
+
+def read_plan(folder: Path) -> pa.Table:
+    """Names of the runs of a folder's sweep and their points."""
+    try:
+        return pq.read_table(folder / PLAN)
+    except (OSError, pa.ArrowException):
+        raise SweepError(f"{folder}: no folder of a sweep") from None
+
+
+def factors_of(folder: Path) -> list[str]:
+    """The factors of a folder's sweep."""
+    return list(json.loads(read_plan(folder).schema.metadata[b"factors"]))
 
 
 def table_of(folder: Path) -> pd.DataFrame:
@@ -191,10 +206,7 @@ def table_of(folder: Path) -> pd.DataFrame:
     SweepError
         If no run is there.
     """
-    try:
-        plan = pq.read_table(folder / PLAN).to_pandas()
-    except (OSError, pa.ArrowException):
-        raise SweepError(f"{folder}: no folder of a sweep") from None
+    plan = read_plan(folder).to_pandas()
     rows = [row for name in plan["run"] if (row := read_part(part_path(folder, name))) is not None]
     if not rows:
         raise SweepError(f"{folder}: no run is made yet")
