@@ -187,12 +187,16 @@ def sweep(
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
     folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The sweep's folder.")] = None,
     status: Annotated[bool, typer.Option("--status", help="Say how far it is, and run nothing.")] = False,
+    cluster: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://127.0.0.1:8786.")
+    ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make failed runs again.")] = False,
 ) -> None:
     """Make the runs of a sweep that are not made yet."""
     from sim.sweep.command import main
 
-    main(file, folder or Path("runs") / f"sweep-{file.stem}", workers, only_status=status, retry_failed=retry_failed)
+    place = (folder or Path("runs") / f"sweep-{file.stem}").absolute()
+    main(file, place, workers, cluster=cluster, only_status=status, retry_failed=retry_failed)
 
 
 @app.command()

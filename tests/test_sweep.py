@@ -1,8 +1,10 @@
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -270,13 +272,62 @@ def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_pat
     assert (again.done, len(again.waiting)) == (4, 12)
 
 
+@pytest.fixture
+def cluster(file, tmp_path):
+    """A Dask scheduler with two workers, started as in the README; its address."""
+    dask = [sys.executable, "-m", "dask"]
+    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), str(tmp_path), *sys.path])}
+    options = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    place = tmp_path / "scheduler.json"
+    started = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place]]
+    started += [["worker", "--scheduler-file", place, "--nthreads", "1", "--no-dashboard"]] * 2
+    processes = [subprocess.Popen([*dask, *map(str, arguments)], **options) for arguments in started]
+    until = time.monotonic() + 60
+    while not place.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+    yield json.loads(place.read_text())["address"]
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_cluster_makes_the_same_bytes(file, tmp_path, cluster):
+    """Two workers of a scheduler on this machine; a run that kills its worker is set aside there, too."""
+    small = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
+    path, local, remote = file(small + factor("agents.deadly.count", "[0, 1]")), tmp_path / "local", tmp_path / "remote"
+    (remote / "aside").mkdir(parents=True)
+    aside = run_all(state_of(read_sweep(path), remote).waiting, 2, cluster=cluster)
+    assert [job.point for job in aside] == [1]
+    run_all(state_of(read_sweep(file()), remote).waiting, 2, cluster=cluster)
+    for job in jobs_of(read_sweep(file()), local):
+        make(job)
+    mine = {part.name: part.read_bytes() for part in part_files(local)}
+    theirs = {part.name: part.read_bytes() for part in part_files(remote)}
+    assert len(mine) == 4
+    assert mine.items() <= theirs.items()
+    assert len(theirs) == 5
+
+
+def test_other_code_than_the_sweeps_makes_no_part(file, tmp_path):
+    job = replace(next(jobs_of(read_sweep(file()), tmp_path / "out")), code="other")
+    with pytest.raises(SweepError, match="other code than that which the sweep was started with"):
+        make(job)
+    assert not job.part.exists()
+
+
+def test_a_cluster_that_is_not_there_is_one_line(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.sweep.loop.CONNECT_SECONDS", 0.5)
+    with pytest.raises(SweepError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers there"):
+        run_all([], 2, cluster="tcp://127.0.0.1:9")
+
+
 # Comparing
 
 
 def folder_of(tmp_path, name, outcomes):
     """A sweep's folder with the given outcome by seed."""
     folder = tmp_path / name
-    jobs = [Job(f"{name}{seed}", folder, "", (("depth_musd", 5.0),), 0, seed, ()) for seed in outcomes]
+    jobs = [Job(f"{name}{seed}", folder, "", (), "", (("depth_musd", 5.0),), 0, seed, ()) for seed in outcomes]
     write_plan(jobs, folder)
     for job in jobs:
         _write(job.part, _row(job, "done", {"fall": outcomes[job.seed], "same": 1.0, "text": "x"}))

@@ -22,7 +22,7 @@ err = Console(markup=False, highlight=False, stderr=True)
 INTERRUPTED = 130
 
 
-def main(file: Path, folder: Path, workers: int, *, only_status: bool, retry_failed: bool) -> None:
+def main(file: Path, folder: Path, workers: int, *, cluster: str | None, only_status: bool, retry_failed: bool) -> None:
     """Say how far a sweep is, and make what is missing; the same command goes on where it was stopped."""
     sweep = read_sweep(file)
     if only_status:
@@ -34,7 +34,7 @@ def main(file: Path, folder: Path, workers: int, *, only_status: bool, retry_fai
         _report(sweep, folder, state)
         try:
             with Watch(state, workers) as watch:
-                aside = run_all(state.waiting, workers, watch.finished)
+                aside = run_all(state.waiting, workers, watch.finished, cluster)
         except KeyboardInterrupt:
             err.print(f"stopped; the same command goes on from {watch.done:,} of {len(state.runs):,} runs")
             raise typer.Exit(INTERRUPTED) from None

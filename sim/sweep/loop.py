@@ -11,19 +11,21 @@ import json
 import signal
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 from joblib.externals.loky import get_reusable_executor
 
 from sim.sweep.design import Sweep, SweepError
-from sim.sweep.parts import ASIDE, DONE, FAILED, PARTS, Job, jobs_of, make, read_part, status_of
+from sim.sweep.parts import ASIDE, FAILED, PARTS, Job, jobs_of, make, read_part, status_of
 
 MOST_DEATHS = 3
 """A run that has killed so many workers, alone, is set aside."""
+CONNECT_SECONDS = 15
 LOOK_AHEAD = 2
 """Runs handed out for each worker: the next one must not wait for the parent."""
 
@@ -73,41 +75,81 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def run_all(
-    waiting: Iterable[Job], workers: int, finished: Callable[[Job, str, float], None] = lambda *_: None
+    waiting: Iterable[Job],
+    workers: int,
+    finished: Callable[[Job, str, float], None] = lambda *_: None,
+    cluster: str | None = None,
 ) -> list[Job]:
-    """Make all runs; those that were set aside. `finished` hears of each run: its status and seconds, as it is done."""
-    jobs, aside = iter(waiting), []
-    while suspects := _until_death(jobs, workers, finished):
-        for job in suspects:
-            if job.part.exists():
-                finished(job, DONE, 0.0)
-            elif not _survives(job, finished):
-                _set_aside(job)
-                aside.append(job)
+    """Make all runs; those that were set aside. `finished` hears of each run: its status and seconds, as it is done.
+
+    Parameters
+    ----------
+    waiting : iterable of Job
+    workers : int
+        Processes on this machine.
+    finished : callable
+    cluster : str, optional
+        Address of a Dask scheduler, whose workers then make the runs. They must see the same folder.
+
+    Raises
+    ------
+    SweepError
+        If no scheduler answers.
+    OSError
+        If a part cannot be written.
+    """
+    jobs = iter(waiting)
+    aside: list[Job] = []
+    with _dask(cluster) if cluster else nullcontext(Pools(_loky, workers, MOST_DEATHS)) as pools:
+        while suspects := _work(jobs, pools, pools.workers, finished):
+            for job in suspects:
+                if (part := read_part(job.part) if job.part.exists() else None) is not None:
+                    finished(job, status_of(part), 0.0)
+                elif not _survives(job, pools, finished):
+                    _set_aside(job)
+                    aside.append(job)
     return aside
 
 
-def _until_death(jobs: Iterator[Job], workers: int, finished: Callable[[Job, str, float], None]) -> list[Job]:
-    """Make runs until none is left or a worker dies; the runs that were under way then."""
-    with _pool(workers) as pool:
-        under_way: dict[Future[tuple[str, float]], Job] = {}
+class Pools(NamedTuple):
+    """How to get a pool of so many workers, how many there are, and how often a run may break one of its own."""
+
+    of: Callable[[int], AbstractContextManager[Executor]]
+    workers: int
+    tries: int
+
+
+def _work(jobs: Iterator[Job], pools: Pools, workers: int, finished: Callable[[Job, str, float], None]) -> list[Job]:
+    """Make runs until none is left or the pool breaks; those that may have killed a worker."""
+    suspects: list[Job] = []
+    under_way: dict[Future[tuple[str, float]], Job] = {}
+    with pools.of(workers) as pool:
         while True:
             for job in islice(jobs, LOOK_AHEAD * workers - len(under_way)):
-                under_way[pool.submit(make, job)] = job
+                try:
+                    under_way[pool.submit(make, job)] = job
+                except BrokenExecutor:
+                    return [*suspects, job, *under_way.values()]
             if not under_way:
-                return []
+                return suspects
             done, _ = wait(under_way, return_when=FIRST_COMPLETED)
             for future in done:
                 try:
                     answer = future.result()
                 except BrokenExecutor:
-                    return list(under_way.values())
-                finished(under_way.pop(future), *answer)
+                    return [*suspects, *under_way.values()]
+                except Exception as error:
+                    # A Dask worker that dies breaks no pool: the runs it had are tried elsewhere, then given up.
+                    if type(error).__name__ != "KilledWorker":
+                        raise
+                    suspects.append(under_way.pop(future))
+                else:
+                    finished(under_way.pop(future), *answer)
 
 
-def _survives(job: Job, finished: Callable[[Job, str, float], None]) -> bool:
-    """Whether a run, alone in a pool, comes to its end; it has some tries."""
-    return any(not _until_death(iter([job]), 1, finished) for _ in range(MOST_DEATHS))
+def _survives(job: Job, pools: Pools, finished: Callable[[Job, str, float], None]) -> bool:
+    """Whether a run comes to its end where no other runs."""
+    return any(not _work(iter([job]), pools, 1, finished) for _ in range(pools.tries))
 
 
 def _set_aside(job: Job) -> None:
@@ -116,7 +158,8 @@ def _set_aside(job: Job) -> None:
 
 
 @contextmanager
-def _pool(workers: int) -> Iterator[Executor]:
+def _loky(workers: int) -> Iterator[Executor]:
+    """Processes of this machine."""
     pool = get_reusable_executor(max_workers=workers, initializer=_deaf)
     try:
         yield pool
@@ -128,3 +171,20 @@ def _pool(workers: int) -> Iterator[Executor]:
 def _deaf() -> None:
     """Ctrl-C is the parent's business; a worker is told by it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[Pools]:
+    """The workers of a Dask scheduler; it counts deaths itself."""
+    try:
+        from distributed import Client
+    except ModuleNotFoundError:
+        raise SweepError("a cluster needs Dask: uv sync --extra cluster (or pip install distributed)") from None
+    try:
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
+    except (OSError, ValueError):
+        raise SweepError(f"{address}: no Dask scheduler answers there") from None
+    with client:
+        client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        pool = client.get_executor(pure=False)
+        yield Pools(lambda _: nullcontext(pool), sum(client.nthreads().values()), 1)

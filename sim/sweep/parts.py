@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +26,6 @@ import pyarrow.parquet as pq
 
 from sim.scenario import load, one_line
 from sim.sweep.design import Sweep, SweepError
-from sim.tables import Scenario
 
 PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
 """In a sweep's folder: results, notes of runs that killed their workers, which runs belong to it."""
@@ -40,6 +40,8 @@ class Job:
     name: str
     folder: Path
     scenario: str
+    modules: tuple[str, ...]
+    code: str
     factors: tuple[tuple[str, Any], ...]
     point: int
     seed: int
@@ -72,17 +74,17 @@ def jobs_of(sweep: Sweep, folder: Path) -> Iterator[Job]:
     """All runs of a sweep, point by point; a scenario is read once for each point, not for each seed."""
     for number, point in enumerate(sweep.points):
         scenario = sweep.scenario(point)
-        text, code = scenario.to_toml(), code_digest(scenario)
+        modules = tuple(crowd.import_path.partition(":")[0] for crowd in scenario.crowds)
+        text, code = scenario.to_toml(), code_digest(modules)
         for seed in sweep.seeds:
             content = json.dumps([text, code, seed, sweep.tables.keep])
             name = hashlib.sha256(content.encode()).hexdigest()[:32]
-            yield Job(name, folder, text, tuple(point.items()), number, seed, sweep.tables.keep)
+            yield Job(name, folder, text, modules, code, tuple(point.items()), number, seed, sweep.tables.keep)
 
 
-def code_digest(scenario: Scenario) -> str:
-    """Digest of the sources of sim, agents and the modules of all agents in a scenario."""
-    modules = sorted({crowd.import_path.partition(":")[0] for crowd in scenario.crowds})
-    return _digest(tuple(module for module in modules if module.partition(".")[0] not in SOURCES))
+def code_digest(modules: Iterable[str]) -> str:
+    """Digest of the sources of sim, agents and further modules, those of a user's agents."""
+    return _digest(tuple(sorted(name for name in set(modules) if name.partition(".")[0] not in SOURCES)))
 
 
 @cache
@@ -98,9 +100,11 @@ def _digest(modules: tuple[str, ...]) -> str:
 def make(job: Job) -> tuple[str, float]:
     """Make a run and write its part, a row with the error where the run failed; the status and how long it took.
 
-    Only what is wrong with the run is a row. What is wrong with the disk is raised.
+    Only what is wrong with the run is a row. What is wrong with the disk or with the worker's code is raised.
     """
     start = time.perf_counter()
+    if code_digest(job.modules) != job.code:
+        raise SweepError(f"{platform.node()}: other code than that which the sweep was started with")
     frames: Mapping[str, pd.DataFrame] = {}
     try:
         frames, result = _run(job)
