@@ -216,7 +216,7 @@ def test_a_part_is_the_same_bytes_whenever_it_is_made(file, tmp_path):
     assert not list((tmp_path / "out").rglob(".*.parquet.*")), "no draft is left"
     row = read_part(job.part).to_pylist()[0]
     assert row["seed"] == 1
-    assert (row["depth_musd"], row["status"]) == (3.0, "done")
+    assert row["status"] == "done"
     assert np.isfinite(row["close"])
     assert len(pd.read_parquet(job.kept("bars"))) == 3
 
@@ -304,8 +304,7 @@ def test_a_cluster_makes_the_same_bytes(file, tmp_path, cluster):
     mine = {part.name: part.read_bytes() for part in part_files(local)}
     theirs = {part.name: part.read_bytes() for part in part_files(remote)}
     assert len(mine) == 4
-    assert mine.items() <= theirs.items()
-    assert len(theirs) == 5
+    assert mine == theirs, "the run that both sweeps have is made once"
 
 
 def test_other_code_than_the_sweeps_makes_no_part(file, tmp_path):

@@ -135,18 +135,19 @@ def _flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _row(job: Job, status: str, result: Mapping[str, Any]) -> pa.Table:
-    """A table of one row: which run, its factors, what came out."""
+    """A table of one row: which run and what came out; what varied is the plan's, for sweeps may share a run."""
     about = {"run": job.name, "seed": job.seed, "status": status}
-    measured = {**dict(job.factors), "error": None, **result}
     columns = {key: pa.array([value]) for key, value in about.items()}
-    return pa.table(columns | {key: _column(value) for key, value in measured.items()})
+    return pa.table(columns | {key: _column([value]) for key, value in ({"error": None} | dict(result)).items()})
 
 
-def _column(value: object) -> pa.Array:
-    """One value as a column; a number is a double whatever it happens to be in this run, so that parts fit together."""
-    if isinstance(value, bool | None):
-        return pa.array([value])
-    return pa.array([float(value)]) if isinstance(value, int | float) else pa.array([str(value)])
+def _column(values: list[Any]) -> pa.Array:
+    """Values as a column; numbers are doubles whatever they happen to be in one run, so that parts fit together."""
+    if all(isinstance(value, bool | None) for value in values):
+        return pa.array(values)
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return pa.array([str(value) for value in values])
+    return pa.array([float(value) for value in values])
 
 
 def _write(path: Path, table: pa.Table) -> None:
@@ -180,15 +181,16 @@ def status_of(row: pa.Table) -> str:
 
 
 def write_plan(jobs: Iterable[Job], folder: Path) -> None:
-    """Write down which runs a folder's sweep is made of: it may hold parts of earlier ones, too."""
+    """Write down which runs a folder's sweep is made of, and its factors: it may hold parts of other sweeps, too."""
     jobs = list(jobs)
-    plan = pa.table({"run": [job.name for job in jobs], "point": [job.point for job in jobs]})
-    factors = [key for key, _ in jobs[0].factors]
-    _write(folder / PLAN, plan.replace_schema_metadata({"factors": json.dumps(factors)}))
+    factors = [dict(job.factors) for job in jobs]
+    columns = {key: _column([values[key] for values in factors]) for key in factors[0]}
+    about = {"run": [job.name for job in jobs], "point": [job.point for job in jobs]}
+    _write(folder / PLAN, pa.table(about | columns).replace_schema_metadata({"factors": json.dumps(list(columns))}))
 
 
 def read_plan(folder: Path) -> pa.Table:
-    """Names of the runs of a folder's sweep and their points."""
+    """The runs of a folder's sweep, their points and the values of the factors there."""
     try:
         return pq.read_table(folder / PLAN)
     except (OSError, pa.ArrowException):
@@ -211,7 +213,7 @@ def table_of(folder: Path) -> pd.DataFrame:
         If no run is there.
     """
     plan = read_plan(folder).to_pandas()
-    rows = [row for name in plan["run"] if (row := read_part(part_path(folder, name))) is not None]
+    rows = [row for name in plan["run"].unique() if (row := read_part(part_path(folder, name))) is not None]
     if not rows:
         raise SweepError(f"{folder}: no run is made yet")
     made = plan.merge(pa.concat_tables(rows, promote_options="default").to_pandas(), on="run")
