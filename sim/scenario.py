@@ -84,7 +84,7 @@ def _build(text: str, path: Path | None, overrides: Mapping[str, object], withou
         raise ScenarioError("agents: write one table [agents.NAME] for each crowd")
     tables = validate(Tables, data)
     crowds = tuple(_crowd(name, table) for name, table in crowd_tables.items())
-    return Scenario.model_construct(**dict(tables), crowds=_leave_out(crowds, without), path=path, source=text)
+    return Scenario.model_construct(**dict(tables), crowds=leave_out(crowds, without), path=path, source=text)
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -154,7 +154,8 @@ def _check_values(value: object, key: str) -> None:
             raise ScenarioError(f"{key}: {shorten(value)} is not proper text") from None
 
 
-def _leave_out(crowds: tuple[Crowd, ...], without: Iterable[str]) -> tuple[Crowd, ...]:
+def leave_out(crowds: tuple[Crowd, ...], without: Iterable[str]) -> tuple[Crowd, ...]:
+    """The crowds that are in none of the groups; a ScenarioError where there is no such group."""
     groups, absent = dict.fromkeys(crowd.group for crowd in crowds), list(without)
     for group in absent:
         if group not in groups:

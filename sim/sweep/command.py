@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from rich.table import Table
 from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, SweepError, read_sweep
 from sim.sweep.loop import State, alone_in, run_all, state_of
-from sim.sweep.parts import FAILED, Job, table_of, write_plan
+from sim.sweep.parts import FAILED, Job, aside, table_of, write_plan
 
 err = Console(markup=False, highlight=False, stderr=True)
 INTERRUPTED = 130
@@ -34,11 +33,11 @@ def main(file: Path, folder: Path, workers: int, *, cluster: str | None, only_st
         _report(sweep, folder, state)
         try:
             with Watch(state, workers) as watch:
-                aside = run_all(state.waiting, workers, watch.finished, cluster)
+                given_up = run_all(state.waiting, workers, watch.finished, cluster)
         except KeyboardInterrupt:
             err.print(f"stopped; the same command goes on from {watch.done:,} of {len(state.runs):,} runs")
             raise typer.Exit(INTERRUPTED) from None
-    for job in aside:
+    for job in given_up:
         err.print(f"set aside, it kills its worker: {job}")
     if state.waiting:
         print(f"{watch.done:,} of {len(state.runs):,} runs done, {watch.failed:,} of them failed: {folder}")
@@ -121,11 +120,6 @@ def check_table_name(file: Path) -> None:
 
 
 def _save(whole: pd.DataFrame, file: Path) -> Path:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
+    with aside(file) as draft:
         whole.to_csv(draft, index=False) if file.suffix == ".csv" else whole.to_parquet(draft, index=False)
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
     return file

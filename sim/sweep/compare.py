@@ -38,12 +38,13 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     SweepError
         If a folder is no sweep's, or fewer than three runs have a partner.
     """
-    keys = ["seed", *(key for key in factors_of(first) if key in factors_of(second))]
+    ours, theirs = factors_of(first), factors_of(second)
+    keys = ["seed", *(key for key in ours if key in theirs)]
     done = [whole[whole["status"] == DONE] for whole in (table_of(first), table_of(second))]
     pairs = done[0].merge(done[1], on=keys, suffixes=("_first", "_second")).sort_values(keys)
     if len(pairs) < LEAST_PAIRS:
         raise SweepError(f"{first}, {second}: {len(pairs)} runs with the same {', '.join(keys)}; needs {LEAST_PAIRS}")
-    used = {"run", "point", "status", "error", *keys, *factors_of(first), *factors_of(second)}
+    used = {"run", "point", "status", "error", *ours, *theirs, "seed"}
     outcomes = [key for key in done[0].columns.intersection(done[1].columns, sort=False) if key not in used]
     numbers = [key for key in outcomes if all(pd.api.types.is_numeric_dtype(whole[key]) for whole in done)]
     rows = [_row(key, pairs[f"{key}_first"].to_numpy(), pairs[f"{key}_second"].to_numpy()) for key in numbers]

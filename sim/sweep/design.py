@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field, JsonValue, model_validator
 from scipy.stats import qmc
 
-from sim.scenario import ScenarioError, load, validate
+from sim.scenario import ScenarioError, leave_out, load, validate
 from sim.tables import Scenario, Table
 
 SWITCH = "groups."
@@ -134,11 +134,11 @@ class Sweep:
         """The scenario at a point."""
         without = [key.removeprefix(SWITCH) for key, value in point.items() if key.startswith(SWITCH) and not value]
         values = {key: value for key, value in point.items() if not key.startswith(SWITCH)}
-        unknown = {key.removeprefix(SWITCH) for key in point if key.startswith(SWITCH)}
+        switched = {key.removeprefix(SWITCH) for key in point if key.startswith(SWITCH)}
         whole = load(self.scenario_path, self.tables.set | values)
-        if strange := sorted(unknown - set(whole.groups)):
+        if strange := sorted(switched - set(whole.groups)):
             raise ScenarioError(f"{SWITCH}{strange[0]}: no such group (groups: {', '.join(whole.groups)})")
-        return load(self.scenario_path, self.tables.set | values, without) if without else whole
+        return whole.model_copy(update={"crowds": leave_out(whole.crowds, without)})
 
 
 def read_sweep(path: str | Path) -> Sweep:

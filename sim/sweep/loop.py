@@ -47,7 +47,7 @@ def state_of(sweep: Sweep, folder: Path, *, retry_failed: bool = False) -> State
     state = State()
     for job in jobs_of(sweep, folder):
         state.runs.append(job)
-        part = read_part(job.part) if job.part.exists() else None
+        part = read_part(job.part)
         if part is not None and not (retry_failed and status_of(part) == FAILED):
             state.done += 1
             state.failed += status_of(part) == FAILED
@@ -103,7 +103,7 @@ def run_all(
     with _dask(cluster) if cluster else nullcontext(Pools(_loky, workers, MOST_DEATHS)) as pools:
         while suspects := _work(jobs, pools, pools.workers, finished):
             for job in suspects:
-                if (part := read_part(job.part) if job.part.exists() else None) is not None:
+                if (part := read_part(job.part)) is not None:
                     finished(job, status_of(part), 0.0)
                 elif not _survives(job, pools, finished):
                     _set_aside(job)

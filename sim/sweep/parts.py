@@ -13,7 +13,8 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,7 +51,7 @@ class Job:
     @property
     def part(self) -> Path:
         """Where its result belongs."""
-        return part_path(self.folder, self.name)
+        return place(self.folder, PARTS, self.name)
 
     @property
     def aside(self) -> Path:
@@ -59,15 +60,15 @@ class Job:
 
     def kept(self, table: str) -> Path:
         """Where one of its tables belongs."""
-        return self.folder / table / self.name[:2] / f"{self.name}.parquet"
+        return place(self.folder, table, self.name)
 
     def __str__(self) -> str:
         return " ".join(f"{key}={value}" for key, value in (*self.factors, ("seed", self.seed)))
 
 
-def part_path(folder: Path, name: str) -> Path:
-    """Where the part of a run belongs; 256 folders, so that none grows without end."""
-    return folder / PARTS / name[:2] / f"{name}.parquet"
+def place(folder: Path, kind: str, name: str) -> Path:
+    """Where a file of a run belongs, its part or a table; 256 folders of a kind, so that none grows without end."""
+    return folder / kind / name[:2] / f"{name}.parquet"
 
 
 def jobs_of(sweep: Sweep, folder: Path) -> Iterator[Job]:
@@ -152,22 +153,27 @@ def _column(values: list[Any]) -> pa.Array:
 
 def _write(path: Path, table: pa.Table) -> None:
     """Write a table whole or not at all."""
+    with aside(path) as draft:
+        pq.write_table(table, draft, write_page_checksum=True)
+
+
+@contextmanager
+def aside(path: Path) -> Iterator[Path]:
+    """A hidden file that takes the place of `path` if all goes well, and vanishes if not."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with draft.open("wb") as file:
-            pq.write_table(table, file, write_page_checksum=True)
+        yield draft
         draft.replace(path)
-    except BaseException:
+    finally:
         draft.unlink(missing_ok=True)
-        raise
 
 
 # Reading
 
 
 def read_part(path: Path) -> pa.Table | None:
-    """A part, or None if it is damaged or not the one that its name says."""
+    """A part, or None if it is not there, damaged or not the one that its name says."""
     try:
         row = pq.read_table(path, page_checksum_verification=True)
     except (OSError, pa.ArrowException):
@@ -180,9 +186,8 @@ def status_of(row: pa.Table) -> str:
     return str(row["status"][0].as_py())
 
 
-def write_plan(jobs: Iterable[Job], folder: Path) -> None:
+def write_plan(jobs: Sequence[Job], folder: Path) -> None:
     """Write down which runs a folder's sweep is made of, and its factors: it may hold parts of other sweeps, too."""
-    jobs = list(jobs)
     factors = [dict(job.factors) for job in jobs]
     columns = {key: _column([values[key] for values in factors]) for key in factors[0]}
     about = {"run": [job.name for job in jobs], "point": [job.point for job in jobs]}
@@ -213,7 +218,7 @@ def table_of(folder: Path) -> pd.DataFrame:
         If no run is there.
     """
     plan = read_plan(folder).to_pandas()
-    rows = [row for name in plan["run"].unique() if (row := read_part(part_path(folder, name))) is not None]
+    rows = [row for name in plan["run"].unique() if (row := read_part(place(folder, PARTS, name))) is not None]
     if not rows:
         raise SweepError(f"{folder}: no run is made yet")
     made = plan.merge(pa.concat_tables(rows, promote_options="default").to_pandas(), on="run")
