@@ -48,6 +48,8 @@ from sim.units import moment_text
 SCENARIO = "THINBOOK_SCENARIO"
 """Environment variable with the path of the page's scenario."""
 HOST = "127.0.0.1"
+PATIENCE_S = 1.0
+"""How long a step waits for the page: one that is closed or asleep draws no more."""
 STRIKE_SHARE = 0.05
 """A strike is drawn if it holds at least this share of the book's contracts."""
 GREY = "#888888"
@@ -142,10 +144,14 @@ class LiveModel:
     ----------
     picture
         What is to be shown; replaced, never changed.
+    drawn
+        Set when `picture` is on the page. Play waits for it: a page that is given pictures faster than it can draw
+        them gives up.
     """
 
     def __init__(self, config: Scenario, rng: int = 1, **overrides: Any) -> None:
         self.picture = Picture()
+        self.drawn = threading.Event()
         self._model: MarketModel | None = None
         # Pause and Play, or Pause and Step, can be quicker than the step under way.
         self._stepping = threading.Lock()
@@ -166,6 +172,7 @@ class LiveModel:
 
     def step(self) -> None:
         """Let one bar pass."""
+        self.drawn.wait(PATIENCE_S)
         with self._stepping, self._watched():
             if self._model and self._model.running:
                 self._step(self._model)
@@ -179,6 +186,7 @@ class LiveModel:
         bought.subtract(self._at_open)
         old, bar = self.picture, model.recorder.latest
         time = moment_text(model.market.now, model.config.session.first_day)[5:16]
+        self.drawn.clear()
         self.picture = replace(old, times=(*old.times, time), bars=(*old.bars, bar), bought=(*old.bought, bought))
 
     @staticmethod
@@ -338,6 +346,7 @@ def Headline(live: solara.Reactive[LiveModel]) -> None:
     """The moment, its numbers and the dials of the run that is shown; what went wrong, if anything did."""
     update_counter.get()
     picture = live.value.picture
+    solara.use_effect(live.value.drawn.set, [live.value, picture])
     if picture.problem:
         solara.Error(picture.problem)
     with solara.Div(style={"display": "flex", "flex-wrap": "wrap", "gap": "8px 24px", "padding": "8px 12px"}):

@@ -4,6 +4,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -99,6 +101,21 @@ def test_every_tab_has_its_own_model(tab):
     first, second = tab(), tab()
     first.click("Step")
     assert (first.time, second.time) == (1, 0)
+
+
+def test_play_waits_for_a_page_that_is_slower_than_the_model(tab, monkeypatch):
+    """Solara gives up on a page that is changed during each of a hundred drawings (the error would fail the test)."""
+
+    def at_once(live, _model):
+        live.drawn.clear()
+        live.picture = replace(live.picture, times=(*live.picture.times, "11-20 10:37"))
+
+    monkeypatch.setattr(page.LiveModel, "_step", at_once)
+    monkeypatch.setattr(page, "_numbers", lambda picture: time.sleep(0.01) or [])
+    shown = tab()
+    shown.click("▶")
+    time.sleep(3)
+    shown.click("❚❚")
 
 
 def test_an_error_in_a_step_is_a_message_that_reset_clears(tab, monkeypatch):
