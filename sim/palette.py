@@ -1,0 +1,30 @@
+"""One colour for every group of agents, wherever it is drawn: on the page, in the report, in the README.
+
+The hues are those of Okabe and Ito, "Color Universal Design" (2008), which readers with the common colour blindnesses
+can tell apart; they hold on white and on black. The groups that make the market rather than move it are greys.
+"""
+
+from typing import Final
+
+GROUP_COLOURS: Final = {
+    "dealers": "#d55e00",
+    "ctas": "#0072b2",
+    "etfs": "#e69f00",
+    "hedgers": "#cc79a7",
+    "stops": "#56b4e9",
+    "value": "#009e73",
+    "rebalancers": "#b3a100",
+    "makers": "#7f7f7f",
+    "latent": "#a6a6a6",
+    "noise": "#c4c4c4",
+    "auction": "#5b4b8a",
+    "halt": "#8b5a2b",
+}
+"""Hexadecimal colour by group, `auction` and `halt` being causes of moves that no group has."""
+OTHER_COLOUR: Final = "#8c6d9c"
+"""Of groups that a user has added."""
+
+
+def colour_of(group: str) -> str:
+    """Colour of a group of agents."""
+    return GROUP_COLOURS.get(group, OTHER_COLOUR)
