@@ -34,7 +34,15 @@ class ValueTrader(Trader):
         limit_contracts: float = number(
             250_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
         )
-        pov: float = number(0.3, 0.001, 1, "share of volume", "largest participation of all together", source="study")
+        pov: float = number(0.3, 0.001, 1, "share of volume", "participation of all together", source="study")
+        urgent_pct: float = number(
+            1.0,
+            0.01,
+            50,
+            "%",
+            "distance beyond the threshold from which participation grows in proportion",
+            source="guess; form: Almgren and Chriss 2001, urgency",
+        )
         caution_pct: float = number(
             3.2, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
         )
@@ -54,14 +62,17 @@ class ValueTrader(Trader):
         width = 0.5 * self.p.nearest_pct / 100 * (1 + self.index / self.crowd_size)
         return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
 
-    def target(self, view: View) -> int:
-        """The position wanted at the present distance from value; never a smaller one until price is back there."""
+    def beyond(self, view: View) -> float:
+        """Points of price below (+) or above (-) the range in which this trader is idle."""
         threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
         low, high = view.value * (1 - threshold), view.value * (1 + threshold)
-        beyond = max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
+        return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
+
+    def target(self, view: View) -> int:
+        """The position wanted at the present distance from value; never a smaller one until price is back there."""
         limit = self.p.limit_contracts / self.crowd_size
         slope = self.p.slope_contracts * view.depth_musd / self.crowd_size
-        wanted = round(max(-limit, min(slope * beyond, limit)))
+        wanted = round(max(-limit, min(slope * self.beyond(view), limit)))
         pays = view.position * (view.value - view.mid) > 0
         return max(view.position, wanted, key=abs) if pays else wanted
 
@@ -71,7 +82,8 @@ class ValueTrader(Trader):
         if trade == view.working:
             return []
         until = view.later(60 * self.p.patience_minutes)
-        return [Work(trade, until_ns=until, pov=self.p.pov / self.crowd_size)]
+        urgency = max(abs(self.beyond(view)) / view.value / (self.p.urgent_pct / 100), 1.0)
+        return [Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look again in about a minute, and at news."""

@@ -16,6 +16,8 @@ from sim.trader import Above, Alarm, At, Below, OnFill, OnNews, OnVol, Ring, Tra
 from sim.units import TICK_POINTS
 
 NEVER = 2**62
+HIGHEST_POINTS = 2**31 * TICK_POINTS
+"""Levels beyond what any price can be are not armed."""
 
 type _Entry = tuple[int, int, int, int, Alarm]
 """Key, turn, owner, arming number, alarm."""
@@ -64,9 +66,9 @@ class AlarmClock:
             match alarm:
                 case At(time_ns):
                     self._push(self._times, time_ns, trader, alarm)
-                case Below(points):
+                case Below(points) if not points <= 0.0:
                     self._push(self._below, -math.floor(2 * points / TICK_POINTS), trader, alarm)
-                case Above(points):
+                case Above(points) if not points > HIGHEST_POINTS:
                     self._push(self._above, math.ceil(2 * points / TICK_POINTS), trader, alarm)
                 case OnNews():
                     self._news[owner] = trader

@@ -22,7 +22,6 @@ from sim.kernel.state import (
     ASK,
     ASKS,
     AUCTION,
-    BAND_HI,
     BAND_LO,
     BEST,
     BID,
@@ -366,9 +365,9 @@ class Market:
             self.b.owners[owner, book, POSITION] += bought
             self.b.owners[owner, book, CASH] -= bought * price
 
-    def set_band(self, low: int, high: int, book: int = 0) -> None:
-        """Refuse new prices outside a band (ticks, inclusive)."""
-        self.b.books[book, [BAND_LO, BAND_HI]] = low, high
+    def set_limit_down(self, lowest: int, book: int = 0) -> None:
+        """Refuse new prices below the lowest one (ticks)."""
+        self.b.books[book, BAND_LO] = lowest
 
     def set_halted(self, halted: bool, book: int = 0) -> None:
         """Halt or resume trading."""

@@ -230,10 +230,9 @@ class MarketModel(mesa.Model):
             self._wake(trader, Ring("open"))
 
     def _set_rules(self) -> None:
-        """Price band and halts of a session, from the prior close."""
+        """Limit down and halts of a session, from the prior close."""
         rules = self.config.market
-        width = rules.band_pct / 100
-        self.market.set_band(ticks(self.prior_close * (1 - width)), ticks(self.prior_close * (1 + width)))
+        self.market.set_limit_down(ticks(self.prior_close * (1 - rules.band_pct / 100)))
         self._halts = [
             (math.floor(2 * self.prior_close * (1 - fall / 100) / TICK_POINTS), fall == rules.halts_pct[-1])
             for fall in rules.halts_pct

@@ -124,8 +124,8 @@ class MarketRules(Table):
         default=30.0,
         gt=0,
         lt=100,
-        description="prices farther from the prior close are refused",
-        json_schema_extra={"source": "assumed, round"},
+        description="prices farther below the prior close are refused; in US hours there is no limit above",
+        json_schema_extra={"source": "assumed, round; one-sided: CME price limits, S&P 500 FAQ of 22 Sep 2020"},
     )
 
     @model_validator(mode="after")

@@ -379,6 +379,14 @@ def test_value_trader_buys_below_its_threshold_up_to_its_limit(build: Any) -> No
     assert not list(trader.decide(Eyes(mid=6500.0, working=500), TIME)), "what is being worked needs no new order"
 
 
+def test_value_trader_is_in_a_hurry_in_proportion_to_what_there_is_to_gain(build: Any) -> None:
+    params = {"nearest_pct": 1.0, "furthest_pct": 1.0, "pov": 0.2, "urgent_pct": 1.0}
+    trader = build(ValueTrader, **params)
+    for beyond_pct, share in [(0.5, 0.2), (1.0, 0.2), (1.5, 0.3), (3.0, 0.6), (9.0, 1.0)]:
+        (work,) = trader.decide(Eyes(mid=6633.0 - 67.0 * beyond_pct), TIME)
+        assert work.pov == pytest.approx(share), beyond_pct
+
+
 @pytest.mark.parametrize(
     ("mid", "position", "trade"),
     [(6650.0, 200, 0), (6699.0, 200, 0), (6610.0, 200, 30), (6701.0, 200, -200), (6750.0, -200, 0), (6790.0, 9, -239)],

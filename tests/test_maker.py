@@ -274,3 +274,23 @@ def test_ladder_stopped_in_the_middle_of_a_look_leaves_nothing_behind(messages: 
     m.advance(60 * SECOND)
     assert m.now == start + next(candidates(5, LADDER[k.RATE]))[1]
     assert not shown(m)[MAKERS[0]]
+
+
+# A side that is empty
+
+
+@pytest.mark.parametrize("side", [BIDS, ASKS])
+def test_empty_side_is_quoted_at_the_last_mid_at_once(side: int) -> None:
+    """Not where the next order of somebody else stands: that moves the price by half the way there.
+
+    The makers look at the spread 120 times a second and answer every other time: none does within a second with a
+    probability below exp(-60).
+    """
+    m = around({})
+    for owner in MAKERS:
+        program(m, k.LADDER, LADDER | {k.RATE: 1e-9, k.TARGET: 10.0}, owner=owner, P_KEY=77 + owner)
+    m.send(5, OP_MARKET, side=1 - side, size=1)
+    assert not any(key_of(int(row[LANE]) & 3, int(row[KEY])) == price_at(side, 0) for row in m.b.orders if row[QTY])
+    m.advance(SECOND)
+    assert of_makers(shown(m), (side, 0)) > 0
+    assert m.mid2() == 2001

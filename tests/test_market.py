@@ -114,6 +114,7 @@ def answered(*actions: Action) -> tuple[MarketModel, Probe]:
         (Fok(120, 6601.25), [(6600.25, 100), (6601.25, 20)], []),
         (PostOnly(5, 6600.25), [], []),
         (PostOnly(5, 6600.0), [], [(5, 6600.0)]),
+        (Limit(-5, 9e5), [], [(-5, 9e5)]),
         (Stop(-5, 6599.0), [], [(-5, 6599.0)]),
         (StopLimit(5, 6601.0, 6602.0), [], [(5, 6601.0)]),
     ],
@@ -239,7 +240,7 @@ def test_messages_under_way_overtake_by_latency_alone() -> None:
 
 
 def test_refused_answer_leaves_the_market_as_it_was() -> None:
-    model, _ = answered(Limit(5, 1e6), Limit(-5, 100.0), Limit(5, -3.0), Market(2**40))
+    model, _ = answered(Limit(5, 1e9), Limit(-5, 100.0), Limit(5, -3.0), Market(2**40))
     assert not fills(model)
     model, _, one, _ = walls()
     at(one, OPEN + SECOND, "sell!")
@@ -258,7 +259,7 @@ def test_refusals_are_seen_by_the_trader_and_stand_in_the_record(latency: int) -
     def plan(view: View, ring: Ring) -> list[Action]:
         second = (view.now - OPEN) // SECOND
         seen[second] = view.refused
-        return first if second == 2 else [Limit(1, 9e5)] if second == 6 else []
+        return first if second == 2 else [Limit(1, 4600.0)] if second == 6 else []
 
     one.plan = plan
     one.wakes = lambda view: [At(view.later(2))]
@@ -396,6 +397,14 @@ def test_price_alarms_ring_at_or_beyond_their_level(alarm: Below | Above, rings:
     one.wakes = lambda view: [alarm] if len(one.rings) == 1 else []
     run(model, 2)
     assert len(one.rings) == 1 + rings
+
+
+@pytest.mark.parametrize("alarm", [Below(-5.0), Below(-math.inf), Above(1e300), Above(math.inf)], ids=str)
+def test_alarm_at_a_level_that_no_price_reaches_never_rings(alarm: Below | Above) -> None:
+    model, _, one, _ = walls()
+    one.wakes = lambda view: [alarm]
+    run(model, 1)
+    assert len(one.rings) == 1
 
 
 def test_alarm_that_another_traders_order_reaches_rings_at_once() -> None:

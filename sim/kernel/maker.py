@@ -15,7 +15,7 @@ from sim.kernel.draws import hashed, rounded, uniform
 from sim.kernel.jit import inline, kernel
 from sim.kernel.ladder import key_of
 from sim.kernel.programs import best, is_live, next_candidate, volume_at, write
-from sim.kernel.state import ASK, BID, HIT, KEY, LANE, MOVED, POSITION, QTY
+from sim.kernel.state import ASK, BID, HIT, KEY, LANE, MID2, MOVED, POSITION, QTY
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
     ALL_NOW,
@@ -129,22 +129,29 @@ def quote(b, w, p):
 
 @inline
 def is_open(b, book):
-    """Whether there is room for an order between the best quotes."""
-    return b.books[book, BID] != 0 and b.books[book, ASK] - b.books[book, BID] > 1
+    """Whether there is room for an order between the best quotes; beside the one there is where a side is empty."""
+    bid, ask = b.books[book, BID], b.books[book, ASK]
+    return ask - bid > 1 or (bid == 0) != (ask == 0)
 
 
 @inline
 def look(b, w, p):
     """One look of a market maker at an open spread: it may narrow it, rather on the side that brings inventory back."""
-    key, index = w.programs[p, P_KEY], w.programs[p, P_LOOK]
-    side = hashed(key, index, 1) & 1
+    key, index, book = w.programs[p, P_KEY], w.programs[p, P_LOOK], w.programs[p, P_BOOK]
+    bid, ask = b.books[book, BID], b.books[book, ASK]
+    is_empty = bid == 0 or ask == 0
+    side = int(ask == 0) if is_empty else hashed(key, index, 1) & 1
     tilt = inventory(b, w, p) * w.params[p, TILT] * (1 - 2 * side)
     if uniform(key, index, 2) < 0.5 * (1.0 + tilt):
         return False
-    # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
-    book = w.programs[p, P_BOOK]
-    step = 1 + int(uniform(key, index, 3) * ((b.books[book, ASK] - b.books[book, BID] - 1) >> 1))
-    price = best(b, book, side) + (-step if side == 1 else step)
+    if is_empty:
+        # At the last mid: the next order of others may stand anywhere, and is no sign of what the market is worth.
+        mid = b.books[book, MID2] >> 1
+        price = max(mid, bid + 1) if side == 1 else min(mid, ask - 1)
+    else:
+        # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
+        step = 1 + int(uniform(key, index, 3) * ((ask - bid - 1) >> 1))
+        price = ask - step if side == 1 else bid + step
     measure(b, w, p, side)
     return requote(b, w, p, side, price, 0, 1.0)
 
