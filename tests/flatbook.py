@@ -81,7 +81,7 @@ class FlatBook(Trader):
         hit, other = view.sizes if side < 0 else view.sizes[::-1]
         best = view.bid if side < 0 else view.ask
         gap, q = round((view.ask - view.bid) / TICK_POINTS) - 1, self.p.contracts
-        sizes = {step: q for step in range(1, gap + 1)} | {gap + 1: q - other}
+        sizes = dict.fromkeys(range(1, gap + 1), q) | {gap + 1: q - other}
         sizes[1] -= hit
         return [Limit(side * max(size, 0), best - side * step * TICK_POINTS) for step, size in sizes.items()]
 
@@ -125,7 +125,9 @@ pov = 1.0
 
 def straddle_dealer(gain: float, contracts: int) -> str:
     """A dealer with straddles at the price, whose hedging has this loop gain in a book of so many contracts a tick."""
-    of_one = loop_gain(scene(option_dealer(*((6600.0, right, -1000) for right in ("call", "put"))), contracts=contracts))
+    of_one = loop_gain(
+        scene(option_dealer(*((6600.0, right, -1000) for right in ("call", "put"))), contracts=contracts)
+    )
     held = -round(1000 * gain / of_one)
     return option_dealer((6600.0, "call", held), (6600.0, "put", held))
 

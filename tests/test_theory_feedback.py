@@ -163,7 +163,7 @@ pov = 1.0
 
 
 def test_vanna_adds_to_gamma():
-    """g + beta_v v: volatility rises beta_v points per point of fall, the dealer sells v contracts per point of it.
+    """Gain of g + beta_v v: volatility rises beta_v points per point of fall, v contracts are sold per point of that.
 
     Short puts 3 % below, background volatility that moves with spot alone. Gamma and vanna themselves change by 3 %
     over the 10 points of the fall, which is amplified: to 5 %, where vanna makes 30 % of the fall.
@@ -188,7 +188,7 @@ def test_vanna_adds_to_gamma():
 STEP_S = 40
 
 
-def hedge_once_a_step(gain: float, sizes: list[int], end: str, depth: int = 50) -> tuple[np.ndarray, float]:
+def hedge_once_a_step(gain: float, sizes: list[int], end: str, depth: int = 20) -> tuple[np.ndarray, float]:
     """Moves of the mid (ticks) from step to step, and the loop gain: a shock, then the hedge of the last step's move.
 
     The dealer looks one second before each shock; what it then trades is done long before the next one.
@@ -205,14 +205,14 @@ def hedge_once_a_step(gain: float, sizes: list[int], end: str, depth: int = 50) 
 
 @pytest.mark.parametrize("gain", [0.6, -0.5])
 def test_one_hedge_a_step_is_a_first_order_autoregression(gain):
-    """r = e + phi r': each step to the tick; so step deviation 1 / sqrt(1 - phi^2), autocorrelation phi, long run
-    deviation 1 / (1 - phi), all relative to e.
+    """Each move is r = e + phi r', to the tick.
 
+    So its deviation is 1 / sqrt(1 - phi^2), its autocorrelation phi, and in the long run its deviation 1 / (1 - phi).
     300 normal shocks of 4 ticks. Rounding to a tick of each move, and phi times that of the last one: at most 1.5. The
     sum misses (sum of e - phi r_N) / (1 - phi) by roundings at both ends and half a percent of phi over the day. The
     sample's autocorrelation and deviation lie within 4 standard errors: one failure in 3,000.
     """
-    rng, steps, depth = np.random.default_rng(2), 300, 50
+    rng, steps, depth = np.random.default_rng(2), 300, 20
     sizes = np.rint(rng.normal(0, 4 * depth, steps)).astype(int)
     r, phi = hedge_once_a_step(gain, sizes.tolist(), "12:52", depth)
     e = sizes / depth
@@ -225,9 +225,9 @@ def test_one_hedge_a_step_is_a_first_order_autoregression(gain):
 
 @pytest.mark.parametrize("gain", [-0.7, -1.25])
 def test_long_gamma_hedged_once_a_step_swings_and_beyond_one_ever_wider(gain):
-    """r = phi^n f, sign by sign: over-hedging. A single shock of 10 ticks, nothing random, to 1.5 ticks a step."""
+    """Over-hedging: r = phi^n f. A single shock of 10 ticks, nothing random, to 1.5 ticks a step."""
     steps = 7
-    r, phi = hedge_once_a_step(gain, [-500] + steps * [0], "09:37")
+    r, phi = hedge_once_a_step(gain, [-200] + steps * [0], "09:37")
     assert r[0] == -10
     assert np.abs(r[1:] - phi * r[:-1]).max() < 1.5
     assert (np.abs(r[-1]) > 20) == (gain < -1)
@@ -237,27 +237,27 @@ def test_long_gamma_hedged_once_a_step_swings_and_beyond_one_ever_wider(gain):
 
 
 def test_a_delayed_hedge_slows_down_as_its_gain_nears_one():
-    """f (1 + phi / (1 - phi) (1 - exp(-h (1 - phi) t))), h the rate at which a hedge is worked.
+    """Falls by f (1 + phi / (1 - phi) (1 - exp(-h (1 - phi) t))), h the rate at which a hedge is worked.
 
-    The dealer's look every 0.3 to 0.9 s is short against 1 / h = 5 s. The mean of 40 shocks of 400 contracts in pieces
-    of 3.5 on average has a standard error below 1.5 %; the looks delay it by as much: to 6 %.
+    The dealer's look every 0.3 to 0.9 s is short against 1 / h = 5 s. The mean of 24 shocks of 400 contracts in pieces
+    of 3.5 on average has a standard error below 2 %; the looks delay it by as much: to 8 %, one failure in 1,000.
     """
-    every_s, depth = 100, 20
-    sizes = [(400 + 7 * (n % 11)) * (-1) ** n for n in range(40)]
-    after_s = np.array([2, 5, 10, 20, 40, 80])
+    every_s, depth = 70, 20
+    sizes = [(400 + 7 * (n % 11)) * (-1) ** n for n in range(24)]
+    after_s = np.array([2, 5, 10, 20, 40, 60])
     starts = OPEN + np.arange(1, len(sizes) + 1) * every_s * SECOND
     for gain in (0.5, -1.0):
-        model = scene(straddle_dealer(gain, depth), contracts=depth, end="10:38")
+        model = scene(straddle_dealer(gain, depth), contracts=depth, end="10:00")
         shocks(model, sizes, every_s)
         run(model)
         before = moved(model, starts - SECOND)
         x = np.array([(moved(model, starts + t * SECOND) - before) @ np.sign(sizes) for t in after_s])
         shape = 1 + gain / (1 - gain) * (1 - np.exp(-(1 - gain) * after_s / PATIENCE_S))
-        assert x * depth / np.abs(sizes).sum() == pytest.approx(shape, rel=0.06)
+        assert x * depth / np.abs(sizes).sum() == pytest.approx(shape, rel=0.08)
 
 
 def test_beyond_a_gain_of_one_a_delayed_hedge_grows_exponentially():
-    """exp(h (phi - 1) t): from 20 to 200 ticks at phi = 1.5 in 23 s; to 20 %, half of it the dealer's time to look.
+    """As exp(h (phi - 1) t): from 20 to 200 ticks at phi = 1.5 in 23 s; to 20 %, half of it the dealer's time to look.
 
     The pieces of 3.5 contracts against 200 to 2,000 make some 5 % of noise (one standard error).
     """
@@ -270,7 +270,7 @@ def test_beyond_a_gain_of_one_a_delayed_hedge_grows_exponentially():
 
 
 def test_where_impact_decays_feedback_does_too_only_slower():
-    """f (1 + phi / (1 - phi) exp(-kappa t / (1 - phi))): up to f / (1 - phi), back to f.
+    """Falls by f (1 + phi / (1 - phi) exp(-kappa t / (1 - phi))): up to f / (1 - phi), back to f.
 
     News of the night moves price and value by 40 ticks; the dealer hedges that at the open, and value traders, who
     want far more than they can work in the time, press the price back at the rate kappa = lambda x slope / patience
