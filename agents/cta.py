@@ -54,7 +54,7 @@ class TrendFollower(Trader):
         weights: tuple[float, ...] = numbers(
             (0.2, 0.2, 0.2, 0.2, 0.2), 0, 1, "share", "of each horizon", source="assumed, even"
         )
-        rearm_points: float = number(10.0, 0, 1000, "points", "a trigger is armed this far above it", source="guess")
+        rearm_points: float = number(10.0, 0.25, 1000, "points", "a trigger is armed this far above it", source="guess")
         target_vol: float = number(
             0.15,
             0.01,

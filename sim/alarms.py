@@ -89,16 +89,22 @@ class AlarmClock:
         return (-below[0] if below else -1), (above[0] if above else NEVER)
 
     def due(self, now: int, mid2: int) -> Iterator[tuple[Trader, Ring]]:
-        """Traders whose alarm of time or price has rung, one after another; each is to be armed anew."""
-        for heap, limit, kind in (
-            (self._times, now, "time"),
-            (self._below, -mid2, "below"),
-            (self._above, mid2, "above"),
-        ):
-            while (entry := self._live(heap)) and entry[0] <= limit:
-                heapq.heappop(heap)
-                alarm = entry[4]
-                yield self._traders[entry[2]], Ring(kind, alarm.points if isinstance(alarm, Below | Above) else 0.0)
+        """Traders whose alarm of time or price has rung, one after another; each is to be armed anew.
+
+        What they arm meanwhile is for the next call to judge: they may have moved the price.
+        """
+        rung = [
+            (entry, kind)
+            for heap, limit, kind in (
+                (self._times, now, "time"),
+                (self._below, -mid2, "below"),
+                (self._above, mid2, "above"),
+            )
+            for entry in self._popped(heap, limit)
+        ]
+        for (_, _, owner, number, alarm), kind in rung:
+            if self._armed[owner] == number:
+                yield self._traders[owner], Ring(kind, alarm.points if isinstance(alarm, Below | Above) else 0.0)
 
     def listeners(self, kind: str, now: int) -> list[Trader]:
         """Traders who have armed an alarm of news or of fills, in turn."""
@@ -110,6 +116,10 @@ class AlarmClock:
 
     def _push(self, heap: list[_Entry], key: int, trader: Trader, alarm: Alarm) -> None:
         heapq.heappush(heap, (key, _turn(trader, key), trader.owner, self._armed[trader.owner], alarm))
+
+    def _popped(self, heap: list[_Entry], limit: int) -> Iterator[_Entry]:
+        while (entry := self._live(heap)) and entry[0] <= limit:
+            yield heapq.heappop(heap)
 
     def _live(self, heap: list[_Entry]) -> _Entry | None:
         while heap and self._armed[heap[0][2]] != heap[0][3]:
