@@ -35,7 +35,15 @@ err = Console(markup=False, highlight=False, stderr=True)
 COMPILING_SECONDS = 4.0
 """What takes longer than this to start is waiting for the compiler."""
 
+CRASH_PCT = 2.4
+"""A fall from high to close that is called a crash: two standard deviations of a day at a VIX of 19.28, its low on the
+morning of 20 Nov 2025 (Cboe): 2 x 19.28 / sqrt(252)."""
+
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file, such as configs/nov20.toml.")]
+
+CrashPct = Annotated[
+    float, typer.Option("--crash-pct", min=0.01, max=100, help="A fall from high to close that is a crash, in percent.")
+]
 
 
 class InputError(ValueError):
@@ -220,6 +228,18 @@ def compare(
     from sim.sweep.command import show_comparison
 
     show_comparison(first, second, file)
+
+
+@app.command()
+def phase(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep over depth_musd.")],
+    crash_pct: CrashPct = CRASH_PCT,
+    out_folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="For tables and figures.")] = None,
+) -> None:
+    """Draw a sweep's phase diagram and estimate its critical depth."""
+    from sim.sweep.phase_command import main
+
+    main(folder, crash_pct, out_folder or folder / "phase")
 
 
 def main() -> None:

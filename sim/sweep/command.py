@@ -29,7 +29,7 @@ def main(file: Path, folder: Path, workers: int, *, cluster: str | None, only_st
         return
     with alone_in(folder):
         state = state_of(sweep, folder, retry_failed=retry_failed)
-        write_plan(state.runs, folder)
+        write_plan(state.runs, folder, sweep.tables.design)
         _report(sweep, folder, state)
         try:
             with Watch(state, workers) as watch:

@@ -1,0 +1,55 @@
+"""The command `phase`: tables and figures of a phase diagram, and the critical depths in the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from sim.sweep.parts import FAILED, aside
+from sim.sweep.phase import DEPTH, Phase, phase
+from sim.sweep.phase_figures import METHODS, draw
+
+
+def main(folder: Path, crash_pct: float, out: Path) -> None:
+    """Write points.csv, critical.csv and the figures, and print the critical depths."""
+    found = phase(folder, crash_pct)
+    for name, rows in (("points", found.points), ("critical", found.critical)):
+        with aside(out / f"{name}.csv") as draft:
+            rows.to_csv(draft, index=False)
+    draw(found, out)
+    Console().print(_critical_table(found))
+    for status, meaning in ((FAILED, "have failed"), ("missing", "are not made yet")):
+        if count := int(found.points[status].sum()):
+            print(f"{count:,} of {int(found.points[['done', FAILED, 'missing']].to_numpy().sum()):,} runs {meaning}")
+    print(out)
+
+
+def _critical_table(found: Phase) -> Table:
+    depths = found.points[DEPTH]
+    table = Table(title=f"Critical depth in $M, depths run {depths.min():g} to {depths.max():g}", box=SIMPLE)
+    for column in (*([found.other] if found.other else []), "critical where", "depth", "95 % interval", "note"):
+        table.add_column(column)
+    for row in found.critical.to_dict("records"):
+        level = [str(row[found.other])] if found.other else []
+        where = METHODS[row["method"]][1]
+        table.add_row(*level, where, *_texts(row, depths.min(), depths.max()))
+    return table
+
+
+def _texts(row: dict[str, float], shallowest: float, deepest: float) -> tuple[str, str, str]:
+    """Estimate, interval and a note on what is to be known about them."""
+    least, most = row["least_musd"], row["most_musd"]
+    interval = f"{row['low_musd']:.2f} to {row['high_musd']:.2f}"
+    if least == most:
+        return f"{least:.2f}", interval, "" if shallowest <= least <= deepest else "beyond the depths that were run"
+    if least == 0 and most == np.inf:
+        return "", interval, "no falling response to depth"
+    if least == 0:
+        return f"below {most:.2f}", interval, "no depth is critical"
+    if most == np.inf:
+        return f"above {least:.2f}", interval, "every depth is critical"
+    return f"{least:.2f} to {most:.2f}", interval, "no overlap of outcomes: only a bracket"
