@@ -199,12 +199,26 @@ def sweep(
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://127.0.0.1:8786.")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make failed runs again.")] = False,
+    refine: Annotated[
+        int,
+        typer.Option(min=0, max=100, help="Depths to add, for each value of the other factor, where crashes begin."),
+    ] = 0,
+    crash_pct: CrashPct = CRASH_PCT,
 ) -> None:
     """Make the runs of a sweep that are not made yet."""
     from sim.sweep.command import main
 
     place = (folder or Path("runs") / f"sweep-{file.stem}").absolute()
-    main(file, place, workers, cluster=cluster, only_status=status, retry_failed=retry_failed)
+    main(
+        file,
+        place,
+        workers,
+        cluster=cluster,
+        only_status=status,
+        retry_failed=retry_failed,
+        refine=refine,
+        crash_pct=crash_pct,
+    )
 
 
 @app.command()
@@ -240,6 +254,17 @@ def phase(
     from sim.sweep.phase_command import main
 
     main(folder, crash_pct, out_folder or folder / "phase")
+
+
+@app.command()
+def sensitivity(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a saltelli or morris sweep.")],
+    output: Annotated[str, typer.Option(metavar="KEY", help="A number of the summary.")] = "high_to_close_pct",
+) -> None:
+    """Work out which factors decide an outcome."""
+    from sim.sweep.sensitivity import main
+
+    main(folder, output)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ def made_sweep(
 def day(
     fall_pct: float, *, lost: str | None = None, impact: float = 1e-3, sold: float = 0.0, points: float = 100.0
 ) -> dict[str, Any]:
-    """What a phase diagram reads of a run; `sold` contracts in a fall of so many points, half by dealers and by stops."""
+    """What a phase diagram reads of a run; in a fall of so many points dealers and stops each sold half of `sold`."""
     return {
         "high_to_close_pct": -fall_pct,
         "time_6700_lost": lost,

@@ -320,7 +320,14 @@ def test_the_day_in_numbers(two_days):
         "triggers_fired": 2,  # an alarm of a CTA, one stop in two pieces
     }
     assert tables["dealers_contracts_by_stage"] == {"1": -7, "2": -20, "3": -5}
-    assert tables["sold_in_fall_by_group"] == {"dealers": 5, "ctas": 30, "etfs": 0, "makers": 0, "noise": -43, "stops": 8}
+    assert tables["sold_in_fall_by_group"] == {
+        "dealers": 5,
+        "ctas": 30,
+        "etfs": 0,
+        "makers": 0,
+        "noise": -43,
+        "stops": 8,
+    }
     assert tables["net_contracts_by_group"]["etfs"] == 30
     assert tables["gross_contracts_by_group"]["dealers"] == 25
     assert tables["price_points_by_group"]["ctas"] == (53_581 - 53_999) / 8

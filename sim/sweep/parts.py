@@ -210,7 +210,10 @@ def factors_of(folder: Path) -> list[str]:
 
 def design_of(folder: Path) -> Design:
     """The design of a folder's sweep."""
-    return Design.model_validate_json(read_plan(folder).schema.metadata[b"design"])
+    metadata = read_plan(folder).schema.metadata
+    if b"design" not in metadata:
+        raise SweepError(f"{folder}: made by an older version, which kept no design; run the sweep again")
+    return Design.model_validate_json(metadata[b"design"])
 
 
 def table_of(folder: Path) -> pd.DataFrame:

@@ -29,11 +29,11 @@ class Phase(NamedTuple):
     ----------
     points : DataFrame
         A row a point: the factors, how many runs are `done`, `failed` or `missing`, and estimates, each with the ends
-        of its band, `_low` and `_high`: `crash_probability`; `fall_median_pct` and `fall_tail_pct`, the fall from high to
-        close that half and 95 % of the days do not exceed; `amplification`, the median fall over that of `reference`;
-        `hour_6700_lost`, hours after midnight, the median with never as infinity; `sold_per_point`, contracts that the
-        groups of the feedback sold net, per point of the fall from the high to the low; for each window `impact` in
-        points a contract, and `loop_gain`, their product.
+        of its band, `_low` and `_high`: `crash_probability`; `fall_median_pct` and `fall_tail_pct`, the fall from
+        high to close that half and 95 % of the days do not exceed; `amplification`, the median fall over that of
+        `reference`; `hour_6700_lost`, hours after midnight, the median with never as infinity; `sold_per_point`,
+        contracts that NO_FEEDBACK's groups sold net, per point of the fall from the high to the low; for each window
+        `impact` in points a contract, and `loop_gain`, their product.
     critical : DataFrame
         A row for each value of the other factor and method ("fitted" or a window): `least_musd` to `most_musd` is the
         critical depth, one number but for separation; `low_musd` to `high_musd` its 95 % interval; `intercept` and

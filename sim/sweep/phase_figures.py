@@ -63,7 +63,7 @@ def _curves(found: Phase) -> Figure:
         _depth_axis(ax, found, title)
     crash, *_, time = axes
     _fitted_curves(crash, found)
-    time.set_yticks(*_clock())
+    time.set_yticks(*_clock(*time.get_ylim()))
     _gains(gain, found)
     if found.other:
         crash.legend(title=found.other)
@@ -100,9 +100,10 @@ def _depth_axis(ax: Axes, found: Phase, title: str) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
-def _clock() -> tuple[list[float], list[str]]:
-    hours = [*range(10, 17), NEVER_HOUR]
-    return hours, [f"{hour:.0f}:00" for hour in hours[:-1]] + ["never"]
+def _clock(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Ticks and labels of an axis of hours."""
+    hours = [hour for hour in np.arange(9, NEVER_HOUR + 1) if low <= hour <= high]
+    return hours, ["never" if hour == NEVER_HOUR else f"{hour:.0f}:00" for hour in hours]
 
 
 def _fitted_curves(ax: Axes, found: Phase) -> None:
@@ -136,7 +137,8 @@ def _gains(ax: Axes, found: Phase) -> None:
         for window, line in LINES.items():
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
     ax.axhline(1, color=FIT, lw=0.8)
-    _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point")
+    _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
+    ax.set_yscale("log")
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color="#555555", ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
@@ -154,8 +156,10 @@ def _maps(found: Phase) -> Figure:
         cells = _map(ax, found, name)
         bar = figure.colorbar(cells, ax=ax)
         if name == "hour_6700_lost":
-            bar.set_ticks(_clock()[0], labels=_clock()[1])
+            hours, labels = _clock(*bar.ax.get_ylim())
+            bar.set_ticks(hours, labels=labels)
         _depth_axis(ax, found, title)
+        ax.set_autoscalex_on(False)
         for height, (_, rows) in enumerate(found.critical.groupby(found.other)):
             for offset, row in zip((-0.25, 0.0, 0.25), rows.itertuples(), strict=True):
                 _interval(ax, row, height + offset)
@@ -169,13 +173,14 @@ def _maps(found: Phase) -> Figure:
 def _map(ax: Axes, found: Phase, name: str) -> Any:
     """A row of cells for every value of the other factor; their colours have one scale."""
     groups = list(found.points.groupby(found.other))
+    colours = "YlOrRd_r" if name == "hour_6700_lost" else "YlOrRd"
     scale = matplotlib.colors.Normalize(found.points[name].min(), found.points[name].max())
     for height, (_, rows) in enumerate(groups):
         middles = np.log(rows[DEPTH].to_numpy())
         between = (middles[1:] + middles[:-1]) / 2
         edges = np.exp([2 * middles[0] - between[0], *between, 2 * middles[-1] - between[-1]])
         cells = ax.pcolormesh(
-            edges, [height - 0.5, height + 0.5], rows[[name]].T.to_numpy(), norm=scale, cmap="YlOrRd", rasterized=True
+            edges, [height - 0.5, height + 0.5], rows[[name]].T.to_numpy(), norm=scale, cmap=colours, rasterized=True
         )
     ax.set_yticks(range(len(groups)), [_text(value) for value, _ in groups])
     ax.set_ylabel(found.other or "")
