@@ -9,9 +9,10 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
+from sim.analysis.impact import WINDOWS_NS
 from sim.sweep.parts import FAILED, aside
 from sim.sweep.phase import DEPTH, Phase, phase
-from sim.sweep.phase_figures import METHODS, draw
+from sim.sweep.phase_figures import draw
 
 
 def main(folder: Path, crash_pct: float, out: Path) -> None:
@@ -22,6 +23,9 @@ def main(folder: Path, crash_pct: float, out: Path) -> None:
             rows.to_csv(draft, index=False)
     draw(found, out)
     Console().print(_critical_table(found))
+    print(
+        f"fitted: half of the days fall by {crash_pct:g} % or more; {', '.join(WINDOWS_NS)}: theory, impact over these"
+    )
     for status, meaning in ((FAILED, "have failed"), ("missing", "are not made yet")):
         if count := int(found.points[status].sum()):
             print(f"{count:,} of {int(found.points[['done', FAILED, 'missing']].to_numpy().sum()):,} runs {meaning}")
@@ -30,26 +34,24 @@ def main(folder: Path, crash_pct: float, out: Path) -> None:
 
 def _critical_table(found: Phase) -> Table:
     depths = found.points[DEPTH]
-    table = Table(title=f"Critical depth in $M, depths run {depths.min():g} to {depths.max():g}", box=SIMPLE)
-    for column in (*([found.other] if found.other else []), "critical where", "depth", "95 % interval", "note"):
+    table = Table(title=f"Critical depth in $M (depths run: {depths.min():g} to {depths.max():g})", box=SIMPLE)
+    for column in (*([found.other] if found.other else []), "by", "depth", "95 % interval", "note"):
         table.add_column(column)
     for row in found.critical.to_dict("records"):
         level = [str(row[found.other])] if found.other else []
-        where = METHODS[row["method"]][1]
-        table.add_row(*level, where, *_texts(row, depths.min(), depths.max()))
+        interval = f"{row['low_musd']:.2f} to {row['high_musd']:.2f}"
+        depth, note = _depth_and_note(row["least_musd"], row["most_musd"], depths.min(), depths.max())
+        table.add_row(*level, row["method"], depth, interval, note)
     return table
 
 
-def _texts(row: dict[str, float], shallowest: float, deepest: float) -> tuple[str, str, str]:
-    """Estimate, interval and a note on what is to be known about them."""
-    least, most = row["least_musd"], row["most_musd"]
-    interval = f"{row['low_musd']:.2f} to {row['high_musd']:.2f}"
+def _depth_and_note(least: float, most: float, shallowest: float, deepest: float) -> tuple[str, str]:
     if least == most:
-        return f"{least:.2f}", interval, "" if shallowest <= least <= deepest else "beyond the depths that were run"
-    if least == 0 and most == np.inf:
-        return "", interval, "no falling response to depth"
+        return f"{least:.2f}", "" if shallowest <= least <= deepest else "outside the depths run"
+    if (least, most) == (0, np.inf):
+        return "", "no falling response"
     if least == 0:
-        return f"below {most:.2f}", interval, "no depth is critical"
+        return f"below {most:.2f}", ""
     if most == np.inf:
-        return f"above {least:.2f}", interval, "every depth is critical"
-    return f"{least:.2f} to {most:.2f}", interval, "no overlap of outcomes: only a bracket"
+        return f"above {least:.2f}", ""
+    return f"{least:.2f} to {most:.2f}", "outcomes do not overlap"
