@@ -4,8 +4,9 @@ The response is a logistic regression of crash on the logarithm of depth; it is 
 Where outcomes do not overlap (complete separation: all days crash up to some depth and none beyond it) no regression
 exists (Albert and Anderson 1984, Biometrika 71, 1), and all that is known is between which depths the change lies.
 
-Theory: the loop gain, impact per contract times contracts sold per point of fall, is 1. It is fitted as a power of
-depth.
+Theory: the loop gain, impact per contract times contracts sold per point of fall, is 1. A power of depth is fitted to
+it where at most half of the days crash, and extended: in a crash positions run out, and the gain that started it no
+longer shows.
 
 Both are estimated anew from every sample of seeds (`sim.sweep.resampling`), the first sample being the runs themselves.
 """

@@ -172,8 +172,9 @@ def _rows(samples: dict[str, Floats], depths: Floats) -> pd.DataFrame:
 
 def _critical(level: Level, samples: dict[str, Floats], weights: Floats, crash_pct: float) -> list[dict[str, Any]]:
     responses = {"fitted": crash_responses(level.depths, crashed(level, crash_pct), weights)}
+    calm = samples["crash_probability"][0] <= 0.5
     for window in WINDOWS_NS:
-        responses[window] = gain_responses(level.depths, samples[f"loop_gain_{window}"])
+        responses[window] = gain_responses(level.depths[calm], samples[f"loop_gain_{window}"][:, calm])
     return [{"method": method, **critical_of(values)._asdict()} for method, values in responses.items()]
 
 

@@ -34,7 +34,7 @@ def main(folder: Path, crash_pct: float, out: Path) -> None:
 
 def _critical_table(found: Phase) -> Table:
     depths = found.points[DEPTH]
-    table = Table(title=f"Critical depth in $M (depths run: {depths.min():g} to {depths.max():g})", box=SIMPLE)
+    table = Table(title=f"Critical depth in $M, run: {depths.min():g} to {depths.max():g}", box=SIMPLE)
     for column in (*([found.other] if found.other else []), "by", "depth", "95 % interval", "note"):
         table.add_column(column)
     for row in found.critical.to_dict("records"):

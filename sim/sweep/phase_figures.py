@@ -12,12 +12,13 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.special import expit
 
 from sim.analysis.impact import WINDOWS_NS
 from sim.figures import STYLE, save_figure
 from sim.sweep.phase import DEPTH, Phase
+from sim.sweep.resampling import Floats
 
 DEPTH_LABEL = "depth at each best quote ($M, log scale)"
 FIT, LINES = "#000000", dict(zip(WINDOWS_NS, ("--", ":"), strict=True))
@@ -61,6 +62,8 @@ def _curves(found: Phase) -> Figure:
         for label, colour, rows in _levels(found):
             _curve(ax, rows, name, colour, label=label)
         _depth_axis(ax, found, title)
+        if name.startswith(("fall", "amplification")):
+            _log_axis(ax)
     crash, *_, time = axes
     _fitted_curves(crash, found)
     time.set_yticks(*_clock(*time.get_ylim()))
@@ -95,9 +98,18 @@ def _curve(ax: Axes, rows: pd.DataFrame, name: str, colour: Any, line: str = "-"
 def _depth_axis(ax: Axes, found: Phase, title: str) -> None:
     ax.set(title=title, xscale="log", xlabel=DEPTH_LABEL)
     low, high = found.points[DEPTH].min(), found.points[DEPTH].max()
-    marks = [depth for depth in (0.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 100) if low <= depth <= high]
+    marks = [
+        depth for depth in (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 60, 100) if low <= depth <= high
+    ]
     ax.set_xticks(marks, [f"{depth:g}" for depth in marks])
     ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _log_axis(ax: Axes) -> None:
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
 
 
 def _clock(low: float, high: float) -> tuple[list[float], list[str]]:
@@ -106,9 +118,14 @@ def _clock(low: float, high: float) -> tuple[list[float], list[str]]:
     return hours, ["never" if hour == NEVER_HOUR else f"{hour:.0f}:00" for hour in hours]
 
 
+def _depths(found: Phase) -> Floats:
+    """Depths at which fitted lines are drawn."""
+    return np.geomspace(found.points[DEPTH].min(), found.points[DEPTH].max(), 200)
+
+
 def _fitted_curves(ax: Axes, found: Phase) -> None:
     """The logistic regressions, as thin lines through the shares of days that crashed."""
-    depths = np.geomspace(found.points[DEPTH].min(), found.points[DEPTH].max(), 200)
+    depths = _depths(found)
     for row in found.critical[found.critical["method"] == "fitted"].itertuples():
         ax.plot(depths, expit(row.intercept + row.slope * np.log(depths)), color=FIT, lw=0.8)
     ax.set_ylim(-0.03, 1.03)
@@ -126,9 +143,11 @@ def _critical_spans(ax: Axes, found: Phase) -> None:
 def _interval(ax: Axes, row: Any, height: float, label: str = "") -> None:
     """A critical depth, or its bracket, in its interval; ends beyond all bounds are cut off at the panel's edge."""
     mark, _, colour = METHODS[row.method]
+    ends = [end for end in (row.least_musd, row.most_musd) if 0 < end < np.inf]
+    if not ends:
+        return
     low, high = np.clip([row.low_musd, row.high_musd], *ax.get_xlim())
     ax.plot([low, high], [height, height], color=colour, lw=1.2, clip_on=True)
-    ends = [end for end in (row.least_musd, row.most_musd) if 0 < end < np.inf]
     ax.plot(ends, [height] * len(ends), mark, color=colour, ms=5, lw=3, ls="-", label=label)
 
 
@@ -137,8 +156,12 @@ def _gains(ax: Axes, found: Phase) -> None:
         for window, line in LINES.items():
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
     ax.axhline(1, color=FIT, lw=0.8)
+    depths, limits = _depths(found), ax.get_ylim()
+    for row in found.critical[found.critical["method"] != "fitted"].itertuples():
+        ax.plot(depths, np.exp(row.intercept + row.slope * np.log(depths)), LINES[row.method], color=FIT, lw=0.8)
+    ax.set_ylim(limits)
     _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
-    ax.set_yscale("log")
+    _log_axis(ax)
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color="#555555", ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
