@@ -35,7 +35,15 @@ err = Console(markup=False, highlight=False, stderr=True)
 COMPILING_SECONDS = 4.0
 """What takes longer than this to start is waiting for the compiler."""
 
+CRASH_PCT = 2.4
+"""A fall from high to close that is called a crash: two standard deviations of a day at a VIX of 19.28, its low on the
+morning of 20 Nov 2025 (Cboe): 2 x 19.28 / sqrt(252)."""
+
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file, such as configs/nov20.toml.")]
+
+CrashPct = Annotated[
+    float, typer.Option("--crash-pct", min=0.01, max=100, help="A fall from high to close that is a crash, in percent.")
+]
 
 
 class InputError(ValueError):
@@ -191,12 +199,26 @@ def sweep(
         str | None, typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://127.0.0.1:8786.")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Make failed runs again.")] = False,
+    refine: Annotated[
+        int,
+        typer.Option(min=0, max=100, help="Depths to add, for each value of the other factor, where crashes begin."),
+    ] = 0,
+    crash_pct: CrashPct = CRASH_PCT,
 ) -> None:
     """Make the runs of a sweep that are not made yet."""
     from sim.sweep.command import main
 
     place = (folder or Path("runs") / f"sweep-{file.stem}").absolute()
-    main(file, place, workers, cluster=cluster, only_status=status, retry_failed=retry_failed)
+    main(
+        file,
+        place,
+        workers,
+        cluster=cluster,
+        only_status=status,
+        retry_failed=retry_failed,
+        refine=refine,
+        crash_pct=crash_pct,
+    )
 
 
 @app.command()
@@ -220,6 +242,29 @@ def compare(
     from sim.sweep.command import show_comparison
 
     show_comparison(first, second, file)
+
+
+@app.command()
+def phase(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a sweep over depth_musd.")],
+    crash_pct: CrashPct = CRASH_PCT,
+    out_folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="For tables and figures.")] = None,
+) -> None:
+    """Draw a sweep's phase diagram and estimate its critical depth."""
+    from sim.sweep.phase_command import main
+
+    main(folder, crash_pct, out_folder or folder / "phase")
+
+
+@app.command()
+def sensitivity(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a saltelli or morris sweep.")],
+    output: Annotated[str, typer.Option(metavar="KEY", help="A number of the summary.")] = "high_to_close_pct",
+) -> None:
+    """Work out which factors decide an outcome."""
+    from sim.sweep.sensitivity import main
+
+    main(folder, output)
 
 
 def main() -> None:

@@ -27,7 +27,8 @@ DEALER, CTA, ETF, MAKER, NOISE, STOP = GROUPS
 KEYS = """open high low close high_to_close_pct time_of_high time_6700_lost volume_contracts messages trades
 top_of_book_musd spread_ticks share_of_time_one_tick vix_prior_close vix_morning_low vix_high vix_close
 vix1d_prior_close vix1d_open etf_share dealers_contracts_by_stage triggers_fired gross_contracts_by_group
-net_contracts_by_group price_points_by_group prior_close"""
+net_contracts_by_group price_points_by_group prior_close fall_points sold_in_fall_by_group
+impact_points_per_contract"""
 
 sides = st.integers(0, 40)
 sizes = st.integers(-9, 9).filter(bool)
@@ -315,9 +316,18 @@ def test_the_day_in_numbers(two_days):
         "vix1d_prior_close": 27.0,
         "vix1d_open": 14.0,
         "etf_share": 30 / 74,
+        "fall_points": 75.0,
         "triggers_fired": 2,  # an alarm of a CTA, one stop in two pieces
     }
     assert tables["dealers_contracts_by_stage"] == {"1": -7, "2": -20, "3": -5}
+    assert tables["sold_in_fall_by_group"] == {
+        "dealers": 5,
+        "ctas": 30,
+        "etfs": 0,
+        "makers": 0,
+        "noise": -43,
+        "stops": 8,
+    }
     assert tables["net_contracts_by_group"]["etfs"] == 30
     assert tables["gross_contracts_by_group"]["dealers"] == 25
     assert tables["price_points_by_group"]["ctas"] == (53_581 - 53_999) / 8

@@ -87,7 +87,7 @@ def made(path, folder, workers=2):
     """Make what a sweep has to do; runs made, runs set aside."""
     state, heard = state_of(read_sweep(path), folder), []
     (folder / "aside").mkdir(parents=True, exist_ok=True)
-    write_plan(state.runs, folder)
+    write_plan(state.runs, folder, read_sweep(path).tables.design)
     aside = run_all(state.waiting, workers, lambda *run: heard.append(run))
     return heard, aside
 
@@ -327,7 +327,7 @@ def folder_of(tmp_path, name, outcomes):
     """A sweep's folder with the given outcome by seed."""
     folder = tmp_path / name
     jobs = [Job(f"{name}{seed}", folder, "", (), "", (("depth_musd", 5.0),), 0, seed, ()) for seed in outcomes]
-    write_plan(jobs, folder)
+    write_plan(jobs, folder, Design(kind="grid"))
     for job in jobs:
         _write(job.part, _row(job, "done", {"fall": outcomes[job.seed], "same": 1.0, "text": "x"}))
     return folder

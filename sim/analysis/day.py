@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from sim.analysis.impact import WINDOWS_NS, impact_points_per_contract, sold_in_fall
 from sim.analysis.tape import HALF_TICK_POINTS, contracts_by_group, mid2, owner_groups, price_points_by_group
 from sim.units import HOUR, TICK_POINTS, clock_text
 
@@ -41,7 +42,8 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
         after it was above. Depth, spread and its share of one tick are means over the minutes. `vix...` and `vix1d...`
         are of ends of minutes. `etf_share` is what groups "etfs" took, of all contracts. Tables by group:
         `dealers_contracts_by_stage` is what dealers bought net on the first day ("1"), from the open to the high ("2")
-        and from losing 6700 to the low ("3"); for the others see `contracts_by_group` and `price_points_by_group`.
+        and from losing 6700 to the low ("3"); for the others see `sold_in_fall`, `contracts_by_group` and
+        `price_points_by_group`. `impact_points_per_contract` is by window of time.
     """
     hours = scenario.session.hours_ns
     today = {name: within(frames[name], hours[-1]) for name in ("trades", "quotes", "decisions")}
@@ -51,6 +53,7 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
     lost = time_lost(today["quotes"], WATCHED_POINTS)
     stages = _stages(hours, _time_at(today["trades"], "max"), lost, _time_at(today["trades"], "min"))
     volume = int(today["trades"]["size"].sum())
+    fall_points, sold = sold_in_fall(today["trades"], owner_group)
     return {
         **prices,
         "prior_close": _prior_close(frames["quotes"], scenario),
@@ -65,6 +68,12 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
         "dealers_contracts_by_stage": {
             stage: _net(within(frames["trades"], span), owner_group, "dealers") if span else 0
             for stage, span in stages.items()
+        },
+        "fall_points": fall_points,
+        "sold_in_fall_by_group": sold,
+        "impact_points_per_contract": {
+            name: impact_points_per_contract(today["trades"], today["quotes"], hours[-1], window)
+            for name, window in WINDOWS_NS.items()
         },
         "gross_contracts_by_group": contracts["gross"].to_dict(),
         "net_contracts_by_group": contracts["net"].to_dict(),

@@ -16,27 +16,47 @@ from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, SweepError, read_sweep
 from sim.sweep.loop import State, alone_in, run_all, state_of
 from sim.sweep.parts import FAILED, Job, aside, table_of, write_plan
+from sim.sweep.refine import refined, require_boundary, with_added
 
 err = Console(markup=False, highlight=False, stderr=True)
 INTERRUPTED = 130
 
 
-def main(file: Path, folder: Path, workers: int, *, cluster: str | None, only_status: bool, retry_failed: bool) -> None:
+def main(
+    file: Path,
+    folder: Path,
+    workers: int,
+    *,
+    cluster: str | None,
+    only_status: bool,
+    retry_failed: bool,
+    refine: int,
+    crash_pct: float,
+) -> None:
     """Say how far a sweep is, and make what is missing; the same command goes on where it was stopped."""
-    sweep = read_sweep(file)
+    sweep = with_added(read_sweep(file), folder)
+    if refine:
+        require_boundary(sweep)
     if only_status:
         _report(sweep, folder, state_of(sweep, folder))
         return
     with alone_in(folder):
-        state = state_of(sweep, folder, retry_failed=retry_failed)
-        write_plan(state.runs, folder)
-        _report(sweep, folder, state)
-        try:
-            with Watch(state, workers) as watch:
-                given_up = run_all(state.waiting, workers, watch.finished, cluster)
-        except KeyboardInterrupt:
-            err.print(f"stopped; the same command goes on from {watch.done:,} of {len(state.runs):,} runs")
-            raise typer.Exit(INTERRUPTED) from None
+        _make(sweep, folder, workers, cluster, retry_failed=retry_failed)
+        while refine and (further := refined(sweep, folder, refine, crash_pct)) is not sweep:
+            sweep = further
+            _make(sweep, folder, workers, cluster)
+
+
+def _make(sweep: Sweep, folder: Path, workers: int, cluster: str | None, *, retry_failed: bool = False) -> None:
+    state = state_of(sweep, folder, retry_failed=retry_failed)
+    write_plan(state.runs, folder, sweep.tables.design)
+    _report(sweep, folder, state)
+    try:
+        with Watch(state, workers) as watch:
+            given_up = run_all(state.waiting, workers, watch.finished, cluster)
+    except KeyboardInterrupt:
+        err.print(f"stopped; the same command goes on from {watch.done:,} of {len(state.runs):,} runs")
+        raise typer.Exit(INTERRUPTED) from None
     for job in given_up:
         err.print(f"set aside, it kills its worker: {job}")
     if state.waiting:

@@ -113,6 +113,8 @@ class Sweep:
 
     path: Path
     tables: SweepTables
+    added: tuple[Mapping[str, Any], ...] = ()
+    """Points beside those of the design (`sim.sweep.refine`)."""
 
     @property
     def scenario_path(self) -> Path:
@@ -126,9 +128,10 @@ class Sweep:
 
     @cached_property
     def points(self) -> list[dict[str, Any]]:
-        """The values of all factors at each point of the design."""
+        """The values of all factors at each point of the design, then at those added."""
         keys = [factor.key for factor in self.tables.factor]
-        return [dict(zip(keys, values, strict=True)) for values in _combinations(self.tables)]
+        designed = (dict(zip(keys, values, strict=True)) for values in _combinations(self.tables))
+        return [*designed, *map(dict, self.added)]
 
     def scenario(self, point: Mapping[str, Any]) -> Scenario:
         """The scenario at a point."""

@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.scenario import load, one_line
-from sim.sweep.design import Sweep, SweepError
+from sim.sweep.design import Design, Sweep, SweepError
 
 PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
 """In a sweep's folder: results, notes of runs that killed their workers, which runs belong to it."""
@@ -186,12 +186,13 @@ def status_of(row: pa.Table) -> str:
     return str(row["status"][0].as_py())
 
 
-def write_plan(jobs: Sequence[Job], folder: Path) -> None:
-    """Write down which runs a folder's sweep is made of, and its factors: it may hold parts of other sweeps, too."""
+def write_plan(jobs: Sequence[Job], folder: Path, design: Design) -> None:
+    """Write down which runs a folder's sweep is made of, its factors and design: it may hold parts of others, too."""
     factors = [dict(job.factors) for job in jobs]
     columns = {key: _column([values[key] for values in factors]) for key in factors[0]}
     about = {"run": [job.name for job in jobs], "point": [job.point for job in jobs]}
-    _write(folder / PLAN, pa.table(about | columns).replace_schema_metadata({"factors": json.dumps(list(columns))}))
+    metadata = {"factors": json.dumps(list(columns)), "design": design.model_dump_json()}
+    _write(folder / PLAN, pa.table(about | columns).replace_schema_metadata(metadata))
 
 
 def read_plan(folder: Path) -> pa.Table:
@@ -205,6 +206,14 @@ def read_plan(folder: Path) -> pa.Table:
 def factors_of(folder: Path) -> list[str]:
     """The factors of a folder's sweep."""
     return list(json.loads(read_plan(folder).schema.metadata[b"factors"]))
+
+
+def design_of(folder: Path) -> Design:
+    """The design of a folder's sweep."""
+    metadata = read_plan(folder).schema.metadata
+    if b"design" not in metadata:
+        raise SweepError(f"{folder}: made by an older version, which kept no design; run the sweep again")
+    return Design.model_validate_json(metadata[b"design"])
 
 
 def table_of(folder: Path) -> pd.DataFrame:

@@ -1,0 +1,211 @@
+"""A phase diagram as drawings: every estimate against depth with its band, and maps over depth and the other factor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from scipy.special import expit
+
+from sim.analysis.impact import WINDOWS_NS
+from sim.figures import STYLE, save_figure
+from sim.sweep.phase import DEPTH, Phase
+from sim.sweep.resampling import Floats
+
+DEPTH_LABEL = "depth at each best quote ($M, log scale)"
+FIT, LINES = "#000000", dict(zip(WINDOWS_NS, ("--", ":"), strict=True))
+METHODS = {"fitted": ("o", "half of the days crash", "#000000")} | {
+    window: (mark, f"theory, impact over {window}", colour)
+    for window, mark, colour in zip(WINDOWS_NS, "s^", ("#d55e00", "#0072b2"), strict=True)
+}
+"""Mark, name and colour of the ways to find a critical depth."""
+NEVER_HOUR = 17.0
+"""Where a time that never comes is drawn."""
+
+
+def draw(found: Phase, folder: Path) -> None:
+    """Write the figures of a phase diagram into a folder, as SVG and PNG."""
+    hours = [name for name in found.points if name.startswith("hour_")]
+    shown = found._replace(points=found.points.replace({name: {np.inf: NEVER_HOUR} for name in hours}))
+    with rc_context(STYLE):
+        save_figure(_curves(shown), folder / "curves")
+        if found.other:
+            save_figure(_maps(shown), folder / "maps")
+
+
+def _titles(found: Phase) -> dict[str, str]:
+    """Title of the panel of each estimate."""
+    return {
+        "crash_probability": f"Probability of a crash (fall of {found.crash_pct:g} % or more)",
+        "fall_median_pct": "Fall from high to close, median (%)",
+        "fall_tail_pct": "Fall from high to close, 95 % quantile (%)",
+        "amplification": f"Amplification: median fall over that of\n{found.reference}",
+        "hour_6700_lost": "Time at which 6700 is lost, median",
+    }
+
+
+# Curves
+
+
+def _curves(found: Phase) -> Figure:
+    figure = Figure(figsize=(10.5, 10.0), layout="constrained")
+    *axes, gain = figure.subplots(3, 2).flat
+    for ax, (name, title) in zip(axes, _titles(found).items(), strict=True):
+        for label, colour, rows in _levels(found):
+            _curve(ax, rows, name, colour, label=label)
+        _depth_axis(ax, found, title)
+        if name.startswith(("fall", "amplification")):
+            _log_axis(ax)
+    crash, *_, time = axes
+    _fitted_curves(crash, found)
+    time.set_yticks(*_clock(*time.get_ylim()))
+    _gains(gain, found)
+    if found.other:
+        crash.legend(title=found.other)
+    else:
+        _critical_spans(crash, found)
+    return figure
+
+
+def _levels(found: Phase) -> Iterator[tuple[str, Any, pd.DataFrame]]:
+    """Label, colour and rows of each value of the other factor."""
+    if not found.other:
+        yield "", "#555555", found.points
+        return
+    groups = found.points.groupby(found.other)
+    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(groups)))
+    for (value, rows), colour in zip(groups, colours, strict=True):
+        yield _text(value), colour, rows
+
+
+def _text(value: Any) -> str:
+    return f"{value:,g}" if isinstance(value, float) else str(value)
+
+
+def _curve(ax: Axes, rows: pd.DataFrame, name: str, colour: Any, line: str = "-", label: str = "") -> None:
+    ax.fill_between(rows[DEPTH], rows[f"{name}_low"], rows[f"{name}_high"], color=colour, alpha=0.15, lw=0)
+    ax.plot(rows[DEPTH], rows[name], line, color=colour, marker=".", label=label)
+
+
+def _depth_axis(ax: Axes, found: Phase, title: str) -> None:
+    ax.set(title=title, xscale="log", xlabel=DEPTH_LABEL)
+    low, high = found.points[DEPTH].min(), found.points[DEPTH].max()
+    marks = [
+        depth for depth in (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 60, 100) if low <= depth <= high
+    ]
+    ax.set_xticks(marks, [f"{depth:g}" for depth in marks])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _log_axis(ax: Axes) -> None:
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_locator(NullLocator())
+
+
+def _clock(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Ticks and labels of an axis of hours."""
+    hours = [hour for hour in np.arange(9, NEVER_HOUR + 1) if low <= hour <= high]
+    return hours, ["never" if hour == NEVER_HOUR else f"{hour:.0f}:00" for hour in hours]
+
+
+def _depths(found: Phase) -> Floats:
+    """Depths at which fitted lines are drawn."""
+    return np.geomspace(found.points[DEPTH].min(), found.points[DEPTH].max(), 200)
+
+
+def _fitted_curves(ax: Axes, found: Phase) -> None:
+    """The logistic regressions, as thin lines through the shares of days that crashed."""
+    depths = _depths(found)
+    for row in found.critical[found.critical["method"] == "fitted"].itertuples():
+        ax.plot(depths, expit(row.intercept + row.slope * np.log(depths)), color=FIT, lw=0.8)
+    ax.set_ylim(-0.03, 1.03)
+
+
+def _critical_spans(ax: Axes, found: Phase) -> None:
+    """Critical depths with their intervals, as bars across the foot of the panel."""
+    limits = ax.get_xlim()
+    for height, row in zip((0.08, 0.16, 0.24), found.critical.itertuples(), strict=True):
+        _interval(ax, row, height, label=METHODS[row.method][1])
+    ax.set_xlim(limits)
+    ax.legend(title="critical depth")
+
+
+def _interval(ax: Axes, row: Any, height: float, label: str = "") -> None:
+    """A critical depth, or its bracket, in its interval; ends beyond all bounds are cut off at the panel's edge."""
+    mark, _, colour = METHODS[row.method]
+    ends = [end for end in (row.least_musd, row.most_musd) if 0 < end < np.inf]
+    if not ends:
+        return
+    low, high = np.clip([row.low_musd, row.high_musd], *ax.get_xlim())
+    ax.plot([low, high], [height, height], color=colour, lw=1.2, clip_on=True)
+    ax.plot(ends, [height] * len(ends), mark, color=colour, ms=5, lw=3, ls="-", label=label)
+
+
+def _gains(ax: Axes, found: Phase) -> None:
+    for label, colour, rows in _levels(found):
+        for window, line in LINES.items():
+            _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
+    ax.axhline(1, color=FIT, lw=0.8)
+    depths, limits = _depths(found), ax.get_ylim()
+    for row in found.critical[found.critical["method"] != "fitted"].itertuples():
+        ax.plot(depths, np.exp(row.intercept + row.slope * np.log(depths)), LINES[row.method], color=FIT, lw=0.8)
+    ax.set_ylim(limits)
+    _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
+    _log_axis(ax)
+    if found.other:
+        handles = [matplotlib.lines.Line2D([], [], color="#555555", ls=line) for line in LINES.values()]
+        ax.legend(handles, [f"impact over {window}" for window in LINES])
+    else:
+        ax.legend()
+
+
+# Maps
+
+
+def _maps(found: Phase) -> Figure:
+    figure = Figure(figsize=(10.5, 10.0), layout="constrained")
+    *axes, legend = figure.subplots(3, 2).flat
+    for ax, (name, title) in zip(axes, _titles(found).items(), strict=True):
+        cells = _map(ax, found, name)
+        bar = figure.colorbar(cells, ax=ax)
+        if name == "hour_6700_lost":
+            hours, labels = _clock(*bar.ax.get_ylim())
+            bar.set_ticks(hours, labels=labels)
+        _depth_axis(ax, found, title)
+        ax.set_autoscalex_on(False)
+        for height, (_, rows) in enumerate(found.critical.groupby(found.other)):
+            for offset, row in zip((-0.25, 0.0, 0.25), rows.itertuples(), strict=True):
+                _interval(ax, row, height + offset)
+    legend.axis("off")
+    for mark, name, colour in METHODS.values():
+        legend.plot([], [], mark, ls="-", color=colour, label=name)
+    legend.legend(title="Critical depth and its 95 % interval", loc="center")
+    return figure
+
+
+def _map(ax: Axes, found: Phase, name: str) -> Any:
+    """A row of cells for every value of the other factor; their colours have one scale."""
+    groups = list(found.points.groupby(found.other))
+    colours = "YlOrRd_r" if name == "hour_6700_lost" else "YlOrRd"
+    scale = matplotlib.colors.Normalize(found.points[name].min(), found.points[name].max())
+    for height, (_, rows) in enumerate(groups):
+        middles = np.log(rows[DEPTH].to_numpy())
+        between = (middles[1:] + middles[:-1]) / 2
+        edges = np.exp([2 * middles[0] - between[0], *between, 2 * middles[-1] - between[-1]])
+        cells = ax.pcolormesh(
+            edges, [height - 0.5, height + 0.5], rows[[name]].T.to_numpy(), norm=scale, cmap=colours, rasterized=True
+        )
+    ax.set_yticks(range(len(groups)), [_text(value) for value, _ in groups])
+    ax.set_ylabel(found.other or "")
+    ax.grid(visible=False)
+    return cells
