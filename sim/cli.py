@@ -205,9 +205,11 @@ def table(
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A .csv or .parquet file.")] = None,
 ) -> None:
     """Gather a sweep into one table, a row a run."""
-    from sim.sweep.command import write_table
+    from sim.sweep.parts import write_table
 
-    print(write_table(folder, file or folder / "table.parquet"))
+    place = file or folder / "table.parquet"
+    write_table(folder, place)
+    print(place)
 
 
 @app.command()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,8 @@ from sim import cli
 from sim.scenario import ScenarioError
 from sim.sweep.compare import compare
 from sim.sweep.design import Design, SweepError, read_sweep, unit_points
-from sim.sweep.loop import run_all, state_of
-from sim.sweep.parts import Job, _row, _write, jobs_of, make, read_part, table_of, write_plan
+from sim.sweep.loop import pools, run_all, state_of
+from sim.sweep.parts import Job, _row, _write_part, jobs_of, make, planned, read_part, table_of, write_plan
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -83,13 +84,19 @@ def part_files(folder):
     return sorted(folder.glob("parts/*/[!.]*.parquet"))
 
 
-def made(path, folder, workers=2):
+def made(path, folder, workers=2, cluster=None):
     """Make what a sweep has to do; runs made, runs set aside."""
-    state, heard = state_of(read_sweep(path), folder), []
+    sweep, heard = read_sweep(path), []
     (folder / "aside").mkdir(parents=True, exist_ok=True)
-    write_plan(state.runs, folder)
-    aside = run_all(state.waiting, workers, lambda *run: heard.append(run))
+    write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
+    with pools(workers, cluster) as found:
+        waiting = compress(planned(folder), state_of(planned(folder)).waits)
+        aside = run_all(waiting, found, lambda *run: heard.append(run))
     return heard, aside
+
+
+def state(path, folder, **more):
+    return state_of(jobs_of(read_sweep(path), folder), **more)
 
 
 # Designs
@@ -177,7 +184,7 @@ def test_a_bad_sweep_is_one_line_with_file_and_key(file, name):
 )
 def test_a_point_that_is_no_scenario_stops_the_sweep_before_its_first_run(file, tmp_path, addition, problem):
     with pytest.raises(ScenarioError, match=problem):
-        state_of(read_sweep(file(SWEEP + addition)), tmp_path / "out")
+        state(file(SWEEP + addition), tmp_path / "out")
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
@@ -246,7 +253,7 @@ def test_a_sweep_makes_each_run_once(file, tmp_path):
     victim = part_files(out)[0]
     victim.write_bytes(victim.read_bytes()[:-20])
     more = file(SWEEP.replace("[3, 5.5]", "[5.5, 8, 3]"))
-    assert state_of(read_sweep(more), out).damaged == [victim]
+    assert state(more, out).damaged == [victim]
     assert len(made(more, out)[0]) == 3
     again = table_of(out)
     assert again["depth_musd"].tolist() == [5.5, 5.5, 8, 8, 3, 3]
@@ -255,28 +262,29 @@ def test_a_sweep_makes_each_run_once(file, tmp_path):
 
 
 def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path):
-    text = SWEEP + factor("agents.faulty.count", "[0, 1]") + factor("agents.deadly.count", "[0, 1]")
+    one = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
+    text = one + factor("agents.faulty.count", "[0, 1]") + factor("agents.deadly.count", "[0, 1]")
     path, out = file(text), tmp_path / "out"
     heard, aside = made(path, out)
-    deadly = {(job.point, job.seed) for job in aside}
-    assert deadly == {(point, seed) for point in (1, 5) for seed in (1, 2)}, "the faulty agent fails before"
-    assert len(heard) == 12
+    assert [job.point for job in aside] == [1], "the faulty agent fails before"
+    assert len(heard) == 3
     table = table_of(out)
     failed = table[table["status"] == "failed"]
     assert set(failed["agents.faulty.count"]) == {1.0}
     assert set(failed["error"]) == {"ValueError: made to fail in two lines"}
-    assert table["close"].notna().sum() == 4
-    state = state_of(read_sweep(path), out)
-    assert (state.done, state.failed, len(state.aside), state.waiting) == (12, 8, 4, [])
-    again = state_of(read_sweep(path), out, retry_failed=True)
-    assert (again.done, len(again.waiting)) == (4, 12)
+    assert table["close"].notna().sum() == 1
+    now = state(path, out)
+    assert (now.runs, now.done, now.failed, len(now.aside), now.waiting) == (4, 3, 2, 1, 0)
+    again = state(path, out, retry_failed=True)
+    assert (again.done, again.waiting) == (1, 3)
 
 
 @pytest.fixture
 def cluster(file, tmp_path):
     """A Dask scheduler with two workers, started as in the README; its address."""
     dask = [sys.executable, "-m", "dask"]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), str(tmp_path), *sys.path])}
+    fewer = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    env = os.environ | fewer | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), str(tmp_path), *sys.path])}
     options = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     place = tmp_path / "scheduler.json"
     started = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place]]
@@ -295,10 +303,8 @@ def test_a_cluster_makes_the_same_bytes(file, tmp_path, cluster):
     """Two workers of a scheduler on this machine; a run that kills its worker is set aside there, too."""
     small = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
     path, local, remote = file(small + factor("agents.deadly.count", "[0, 1]")), tmp_path / "local", tmp_path / "remote"
-    (remote / "aside").mkdir(parents=True)
-    aside = run_all(state_of(read_sweep(path), remote).waiting, 2, cluster=cluster)
-    assert [job.point for job in aside] == [1]
-    run_all(state_of(read_sweep(file()), remote).waiting, 2, cluster=cluster)
+    assert [job.point for job in made(path, remote, cluster=cluster)[1]] == [1]
+    made(file(), remote, cluster=cluster)
     for job in jobs_of(read_sweep(file()), local):
         make(job)
     mine = {part.name: part.read_bytes() for part in part_files(local)}
@@ -317,7 +323,7 @@ def test_other_code_than_the_sweeps_makes_no_part(file, tmp_path):
 def test_a_cluster_that_is_not_there_is_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setattr("sim.sweep.loop.CONNECT_SECONDS", 0.5)
     with pytest.raises(SweepError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers there"):
-        run_all([], 2, cluster="tcp://127.0.0.1:9")
+        made(file(), tmp_path / "out", cluster="tcp://127.0.0.1:9")
 
 
 # Comparing
@@ -327,9 +333,9 @@ def folder_of(tmp_path, name, outcomes):
     """A sweep's folder with the given outcome by seed."""
     folder = tmp_path / name
     jobs = [Job(f"{name}{seed}", folder, "", (), "", (("depth_musd", 5.0),), 0, seed, ()) for seed in outcomes]
-    write_plan(jobs, folder)
+    write_plan(jobs, folder, Design(kind="grid"))
     for job in jobs:
-        _write(job.part, _row(job, "done", {"fall": outcomes[job.seed], "same": 1.0, "text": "x"}))
+        _write_part(job.part, _row(job, "done", {"fall": outcomes[job.seed], "same": 1.0, "text": "x"}))
     return folder
 
 
