@@ -57,6 +57,13 @@ class Format(StrEnum):
     LOBSTER = "lobster"
 
 
+class Bench(StrEnum):
+    """What can be measured."""
+
+    KERNEL = "kernel"
+    SWEEP = "sweep"
+
+
 class SelfTrade(StrEnum):
     """Modes of self-trade prevention."""
 
@@ -148,11 +155,19 @@ def replay(
 
 
 @app.command()
-def bench() -> None:
-    """Measure the kernel's and a running market's speed on this machine."""
-    from sim.bench import main
+def bench(
+    what: Annotated[Bench, typer.Argument(metavar="WHAT", help="kernel or sweep.")] = Bench.KERNEL,
+    runs: Annotated[int, typer.Option(min=1, help="Short runs that a sweep and Mesa's batch runner both make.")] = 200,
+) -> None:
+    """Measure speed on this machine: of the kernel and a running market, or of sweeps."""
+    if what is Bench.SWEEP:
+        from sim.sweep.speed import main as sweeps
 
-    main()
+        sweeps(runs)
+    else:
+        from sim.bench import main
+
+        main()
 
 
 @app.command()
@@ -174,16 +189,21 @@ def serve(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study: emergence.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study: emergence or faults.")],
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every world.")] = 20,
     paired: Annotated[int, typer.Option(min=2, help="Seeds of the comparisons with and without a group.")] = 100,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds count up from here.")] = 1,
+    trials: Annotated[int, typer.Option(min=1, help="Of faults: kills of each kind.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The verdicts and outcomes, as JSON.")] = Path(
         "runs/study-emergence.json"
     ),
 ) -> None:
     """Run one of the studies of the project."""
+    if name == "faults":
+        from sim.sweep.faults import main as faults
+
+        raise typer.Exit(not faults(trials, workers, first_seed))
     from sim.study import main
 
     main(name, seeds=seeds, paired=paired, first_seed=first_seed, workers=workers, out=file)
@@ -227,9 +247,11 @@ def table(
     file: Annotated[Path | None, typer.Option("--out", metavar="FILE", help="A .csv or .parquet file.")] = None,
 ) -> None:
     """Gather a sweep into one table, a row a run."""
-    from sim.sweep.command import write_table
+    from sim.sweep.parts import write_table
 
-    print(write_table(folder, file or folder / "table.parquet"))
+    place = file or folder / "table.parquet"
+    write_table(folder, place)
+    print(place)
 
 
 @app.command()

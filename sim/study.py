@@ -148,7 +148,7 @@ def main(
         The JSON file.
     """
     if name != "emergence":
-        raise StudyError(f"no study {name!r}{did_you_mean(name, ['emergence'])} (studies: emergence)")
+        raise StudyError(f"no study {name!r}{did_you_mean(name, ['emergence', 'faults'])} (studies: emergence, faults)")
     out.parent.mkdir(parents=True, exist_ok=True)
     if out.is_dir():
         raise StudyError(f"{out}: a folder; give a file to --out")

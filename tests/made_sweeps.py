@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.sweep.design import Design
-from sim.sweep.parts import Job, _row, _write, write_plan
+from sim.sweep.parts import Job, _row, _write_part, write_plan
 
 GRID = Design.model_validate({})
 
@@ -29,9 +29,9 @@ def made_sweep(
     for job in jobs:
         result = outcome(dict(job.factors), job.seed)
         if isinstance(result, str):
-            _write(job.part, _row(job, "failed", {"error": result}))
+            _write_part(job.part, _row(job, "failed", {"error": result}))
         elif result is not None:
-            _write(job.part, _row(job, "done", result))
+            _write_part(job.part, _row(job, "done", result))
     return folder
 
 

@@ -29,7 +29,7 @@ RANK = {name: rank for rank, row in enumerate(ORDER) for name in row.split()}
 CORNERS = {
     "numba": ("sim.kernel", "sim.greeks"),
     "solara": ("sim.page",),
-    "mesa": ("sim.model", "sim.trader", "sim.page"),
+    "mesa": ("sim.model", "sim.trader", "sim.page", "sim.sweep.speed"),
 }
 AGENTS_MAY = {"sim.trader", "sim.options", "sim.greeks", "sim.units", "sim.view", "sim.clock"}
 

@@ -378,17 +378,17 @@ def test_the_command_runs_the_added_points_on_the_same_seeds(tmp_path, monkeypat
     """Runs are made up where the loop would make them; everything else is the command."""
     from probes import QUIET
 
-    from sim.sweep.parts import _row, _write, read_plan
+    from sim.sweep.parts import _row, _write_part, read_plan
 
     (tmp_path / "day.toml").write_text(QUIET)
     (tmp_path / "made.toml").write_text(SWEEP)
     made = []
 
-    def make_all(waiting, workers, finished, cluster):
+    def make_all(waiting, pools, finished):
         for job in waiting:
             depth = dict(job.factors)["depth_musd"]
             made.append((depth, job.seed))
-            _write(job.part, _row(job, "done", day(3.0 if depth < 5 else 1.0)))
+            _write_part(job.part, _row(job, "done", day(3.0 if depth < 5 else 1.0)))
             finished(job, "failed", 0.0)
         return []
 

@@ -1,12 +1,16 @@
 import json
 import os
+import re
+import runpy
 import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import compress
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,11 +18,13 @@ from filelock import FileLock
 from probes import QUIET
 
 from sim import cli
+from sim.api import sweep
 from sim.scenario import ScenarioError
+from sim.sweep import faults, speed
 from sim.sweep.compare import compare
 from sim.sweep.design import Design, SweepError, read_sweep, unit_points
-from sim.sweep.loop import run_all, state_of
-from sim.sweep.parts import Job, _row, _write, jobs_of, make, read_part, table_of, write_plan
+from sim.sweep.loop import pools, run_all, state_of
+from sim.sweep.parts import Job, _row, _write_part, jobs_of, make, planned, read_part, table_of, write_plan, write_table
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -83,13 +89,28 @@ def part_files(folder):
     return sorted(folder.glob("parts/*/[!.]*.parquet"))
 
 
-def made(path, folder, workers=2):
+def made(path, folder, workers=2, cluster=None):
     """Make what a sweep has to do; runs made, runs set aside."""
-    state, heard = state_of(read_sweep(path), folder), []
+    sweep, heard = read_sweep(path), []
     (folder / "aside").mkdir(parents=True, exist_ok=True)
-    write_plan(state.runs, folder, read_sweep(path).tables.design)
-    aside = run_all(state.waiting, workers, lambda *run: heard.append(run))
+    write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
+    with pools(workers, cluster) as found:
+        waiting = compress(planned(folder), state_of(planned(folder)).waits)
+        aside = run_all(waiting, found, lambda *run: heard.append(run))
     return heard, aside
+
+
+def made_folder(folder, results):
+    """A sweep's folder with the given results by seed."""
+    jobs = [Job(f"run{seed}", folder, "", (), "", (("depth_musd", 5.0),), 0, seed, ()) for seed in results]
+    write_plan(jobs, folder, Design(kind="grid"))
+    for job in jobs:
+        _write_part(job.part, _row(job, "done", results[job.seed]))
+    return folder
+
+
+def state(path, folder, **more):
+    return state_of(jobs_of(read_sweep(path), folder), **more)
 
 
 # Designs
@@ -177,7 +198,7 @@ def test_a_bad_sweep_is_one_line_with_file_and_key(file, name):
 )
 def test_a_point_that_is_no_scenario_stops_the_sweep_before_its_first_run(file, tmp_path, addition, problem):
     with pytest.raises(ScenarioError, match=problem):
-        state_of(read_sweep(file(SWEEP + addition)), tmp_path / "out")
+        state(file(SWEEP + addition), tmp_path / "out")
 
 
 @pytest.mark.parametrize("path", sorted((CONFIGS / "sweeps").glob("*.toml")), ids=lambda path: path.stem)
@@ -231,6 +252,42 @@ def test_a_part_with_one_wrong_byte_is_no_part(file, tmp_path, place):
     assert read_part(job.part) is None
 
 
+def test_no_torn_part_is_taken_for_another(file, tmp_path):
+    """Cut short or a bit flipped at 400 random places: read as it was or not at all."""
+    job = next(jobs_of(read_sweep(file()), tmp_path / "out"))
+    _write_part(job.part, _row(job, "done", {"close": 6600.25, "lost": None, "at": "11:27:00", "same": True}))
+    content, whole, rng = job.part.read_bytes(), read_part(job.part), np.random.default_rng(1)
+    for place in rng.integers(len(content), size=400):
+        job.part.write_bytes(content[:place])
+        assert read_part(job.part) is None
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << rng.integers(8)
+        job.part.write_bytes(flipped)
+        part = read_part(job.part)
+        assert part is None or part.equals(whole)
+
+
+def test_the_plan_keeps_the_scenario_of_every_run(file, tmp_path):
+    """Whatever is done to the file in the middle of a sweep; more runs than are written at a time."""
+    sweep = read_sweep(file(SWEEP.replace("seeds = 2", 'seeds = 600\nkeep = ["bars"]')))
+    jobs = list(jobs_of(sweep, tmp_path))
+    write_plan(jobs, tmp_path, sweep.tables.design)
+    (tmp_path / "day.toml").write_text("edited")
+    assert list(planned(tmp_path)) == jobs
+
+
+def test_the_table_is_as_long_as_the_sweep(tmp_path):
+    """Written piece by piece: columns that only a later run has are there, and empty in the others."""
+    outcomes = {seed: {"fall": 1.0 * seed} | ({"late": "x"} if seed > 900 else {}) for seed in range(1000)}
+    folder = made_folder(tmp_path / "long", outcomes)
+    for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
+        write_table(folder, tmp_path / name)
+        table = read(tmp_path / name)
+        assert table["seed"].tolist() == list(range(1000))
+        assert table["late"].notna().sum() == 99
+        assert table["fall"].tolist() == table_of(folder)["fall"].tolist()
+
+
 # The loop
 
 
@@ -246,7 +303,7 @@ def test_a_sweep_makes_each_run_once(file, tmp_path):
     victim = part_files(out)[0]
     victim.write_bytes(victim.read_bytes()[:-20])
     more = file(SWEEP.replace("[3, 5.5]", "[5.5, 8, 3]"))
-    assert state_of(read_sweep(more), out).damaged == [victim]
+    assert state(more, out).damaged == [victim]
     assert len(made(more, out)[0]) == 3
     again = table_of(out)
     assert again["depth_musd"].tolist() == [5.5, 5.5, 8, 8, 3, 3]
@@ -255,28 +312,29 @@ def test_a_sweep_makes_each_run_once(file, tmp_path):
 
 
 def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path):
-    text = SWEEP + factor("agents.faulty.count", "[0, 1]") + factor("agents.deadly.count", "[0, 1]")
+    one = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
+    text = one + factor("agents.faulty.count", "[0, 1]") + factor("agents.deadly.count", "[0, 1]")
     path, out = file(text), tmp_path / "out"
     heard, aside = made(path, out)
-    deadly = {(job.point, job.seed) for job in aside}
-    assert deadly == {(point, seed) for point in (1, 5) for seed in (1, 2)}, "the faulty agent fails before"
-    assert len(heard) == 12
+    assert [job.point for job in aside] == [1], "the faulty agent fails before"
+    assert len(heard) == 3
     table = table_of(out)
     failed = table[table["status"] == "failed"]
     assert set(failed["agents.faulty.count"]) == {1.0}
     assert set(failed["error"]) == {"ValueError: made to fail in two lines"}
-    assert table["close"].notna().sum() == 4
-    state = state_of(read_sweep(path), out)
-    assert (state.done, state.failed, len(state.aside), state.waiting) == (12, 8, 4, [])
-    again = state_of(read_sweep(path), out, retry_failed=True)
-    assert (again.done, len(again.waiting)) == (4, 12)
+    assert table["close"].notna().sum() == 1
+    now = state(path, out)
+    assert (now.runs, now.done, now.failed, len(now.aside), now.waiting) == (4, 3, 2, 1, 0)
+    again = state(path, out, retry_failed=True)
+    assert (again.done, again.waiting) == (1, 3)
 
 
 @pytest.fixture
 def cluster(file, tmp_path):
     """A Dask scheduler with two workers, started as in the README; its address."""
     dask = [sys.executable, "-m", "dask"]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), str(tmp_path), *sys.path])}
+    fewer = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    env = os.environ | fewer | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), str(tmp_path), *sys.path])}
     options = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
     place = tmp_path / "scheduler.json"
     started = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place]]
@@ -295,10 +353,8 @@ def test_a_cluster_makes_the_same_bytes(file, tmp_path, cluster):
     """Two workers of a scheduler on this machine; a run that kills its worker is set aside there, too."""
     small = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
     path, local, remote = file(small + factor("agents.deadly.count", "[0, 1]")), tmp_path / "local", tmp_path / "remote"
-    (remote / "aside").mkdir(parents=True)
-    aside = run_all(state_of(read_sweep(path), remote).waiting, 2, cluster=cluster)
-    assert [job.point for job in aside] == [1]
-    run_all(state_of(read_sweep(file()), remote).waiting, 2, cluster=cluster)
+    assert [job.point for job in made(path, remote, cluster=cluster)[1]] == [1]
+    made(file(), remote, cluster=cluster)
     for job in jobs_of(read_sweep(file()), local):
         make(job)
     mine = {part.name: part.read_bytes() for part in part_files(local)}
@@ -317,7 +373,7 @@ def test_other_code_than_the_sweeps_makes_no_part(file, tmp_path):
 def test_a_cluster_that_is_not_there_is_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setattr("sim.sweep.loop.CONNECT_SECONDS", 0.5)
     with pytest.raises(SweepError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers there"):
-        run_all([], 2, cluster="tcp://127.0.0.1:9")
+        made(file(), tmp_path / "out", cluster="tcp://127.0.0.1:9")
 
 
 # Comparing
@@ -325,12 +381,9 @@ def test_a_cluster_that_is_not_there_is_one_line(file, tmp_path, monkeypatch):
 
 def folder_of(tmp_path, name, outcomes):
     """A sweep's folder with the given outcome by seed."""
-    folder = tmp_path / name
-    jobs = [Job(f"{name}{seed}", folder, "", (), "", (("depth_musd", 5.0),), 0, seed, ()) for seed in outcomes]
-    write_plan(jobs, folder, Design(kind="grid"))
-    for job in jobs:
-        _write(job.part, _row(job, "done", {"fall": outcomes[job.seed], "same": 1.0, "text": "x"}))
-    return folder
+    return made_folder(
+        tmp_path / name, {seed: {"fall": value, "same": 1.0, "text": "x"} for seed, value in outcomes.items()}
+    )
 
 
 def test_compared_sweeps_are_paired_by_seed(tmp_path):
@@ -440,3 +493,53 @@ def test_the_table_is_written_as_csv_or_parquet(file, tmp_path, command):
         assert read(tmp_path / name)["seed"].tolist() == [1, 2]
     code, _, complaint = command("table", out, "--out", tmp_path / "a.txt")
     assert (code, complaint) == (2, f"thinbook: {tmp_path / 'a.txt'}: write a file that ends in .csv or .parquet\n")
+
+
+# From Python, and from SQL
+
+
+def test_duckdb_reads_the_parts(tmp_path, monkeypatch):
+    """The query of the README, over parts of different columns."""
+    made_folder(tmp_path / "runs/sweep-depth", {1: {"high_to_close_pct": -1.0}, 2: {"high_to_close_pct": -3.0, "a": 1}})
+    monkeypatch.chdir(tmp_path)
+    readme = (CONFIGS.parent / "README.md").read_text(encoding="utf-8")
+    query = re.search(r"```sql\n(.*?)```", readme, flags=re.DOTALL)[1]
+    assert duckdb.sql(query).fetchall() == [(5.0, 2, -2.0)]
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    (tmp_path / "configs").symlink_to(CONFIGS)
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(Path(__file__).parent / "example_depth.py"))
+    assert names["by_depth"]["top_of_book_musd"].is_monotonic_increasing
+    assert len(names["by_depth"]) == 3
+    pd.testing.assert_frame_equal(names["runs"], names["again"])
+    assert len(names["bars"]) == len(names["one"].frames["bars"])
+    assert sweep("configs/sweeps/opening.toml").equals(names["runs"]), "all of it was there"
+
+
+# What a sweep survives, and what it costs
+
+
+@pytest.mark.slow
+def test_sweeps_survive_what_is_tried(capsys):
+    assert faults.main(trials=3), capsys.readouterr().out
+
+
+def test_a_fault_that_is_not_survived_is_counted(tmp_path):
+    def fails(lab, folder):
+        raise faults.TrialError("the table differs")
+
+    def survived(lab, folder):
+        return True
+
+    lab = faults.Lab(tmp_path / "a.toml", tmp_path, 2, 1.0, 1.0, np.random.default_rng(1))
+    assert faults._tally(fails, lab, 2)[:4] == ("fails", 2, 0, 0)
+    assert faults._tally(survived, lab, 2)[:4] == ("survived", 2, 2, 2)
+
+
+@pytest.mark.slow
+def test_figures_of_sweeps(tmp_path):
+    figures = {figure.name: figure.value for figure in speed.measure(tmp_path, runs=2, made_up=(2, 20), pairs=1)}
+    assert all(np.isfinite(value) and value > 0 for value in figures.values())
+    assert 0.1 < figures["two workers, of two runs by hand"] < 10

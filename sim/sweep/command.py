@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import compress
 from pathlib import Path
 
 import pandas as pd
@@ -13,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from sim.sweep.compare import compare
-from sim.sweep.design import Sweep, SweepError, read_sweep
-from sim.sweep.loop import State, alone_in, run_all, state_of
-from sim.sweep.parts import FAILED, Job, aside, table_of, write_plan
+from sim.sweep.design import Sweep, read_sweep
+from sim.sweep.loop import State, alone_in, pools, run_all, state_of
+from sim.sweep.parts import FAILED, Job, aside, check_table_name, jobs_of, planned, write_plan
 from sim.sweep.refine import refined, require_boundary, with_added
 
 err = Console(markup=False, highlight=False, stderr=True)
@@ -38,7 +39,7 @@ def main(
     if refine:
         require_boundary(sweep)
     if only_status:
-        _report(sweep, folder, state_of(sweep, folder))
+        _report(sweep, folder, state_of(jobs_of(sweep, folder)))
         return
     with alone_in(folder):
         _make(sweep, folder, workers, cluster, retry_failed=retry_failed)
@@ -48,25 +49,25 @@ def main(
 
 
 def _make(sweep: Sweep, folder: Path, workers: int, cluster: str | None, *, retry_failed: bool = False) -> None:
-    state = state_of(sweep, folder, retry_failed=retry_failed)
-    write_plan(state.runs, folder, sweep.tables.design)
+    write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
+    state = state_of(planned(folder), retry_failed=retry_failed)
     _report(sweep, folder, state)
     try:
-        with Watch(state, workers) as watch:
-            given_up = run_all(state.waiting, workers, watch.finished, cluster)
+        with pools(workers, cluster) as found, Watch(state, found.workers) as watch:
+            given_up = run_all(compress(planned(folder), state.waits), found, watch.finished)
     except KeyboardInterrupt:
-        err.print(f"stopped; the same command goes on from {watch.done:,} of {len(state.runs):,} runs")
+        err.print(f"stopped; the same command goes on from {watch.done:,} of {state.runs:,} runs")
         raise typer.Exit(INTERRUPTED) from None
     for job in given_up:
         err.print(f"set aside, it kills its worker: {job}")
     if state.waiting:
-        print(f"{watch.done:,} of {len(state.runs):,} runs done, {watch.failed:,} of them failed: {folder}")
+        print(f"{watch.done:,} of {state.runs:,} runs done, {watch.failed:,} of them failed: {folder}")
 
 
 def _report(sweep: Sweep, folder: Path, state: State) -> None:
     tables = sweep.tables
-    print(f"{tables.title}: {len(sweep.points):,} points x {tables.seeds:,} seeds = {len(state.runs):,} runs")
-    print(f"{state.done:,} done, {state.failed:,} of them failed, {len(state.waiting):,} to do: {folder}")
+    print(f"{tables.title}: {len(sweep.points):,} points x {tables.seeds:,} seeds = {state.runs:,} runs")
+    print(f"{state.done:,} done, {state.failed:,} of them failed, {state.waiting:,} to do: {folder}")
     for path in state.damaged:
         print(f"damaged, to be made again: {path}")
     for name in state.aside:
@@ -78,10 +79,10 @@ class Watch:
 
     def __init__(self, state: State, workers: int) -> None:
         self.done, self.failed = state.done, state.failed
-        self._to_do, self._workers, self._told = len(state.waiting), workers, False
+        self._to_do, self._workers, self._told = state.waiting, workers, False
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         self._bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-        self._task = self._bar.add_task("runs", total=len(state.runs), completed=self.done)
+        self._task = self._bar.add_task("runs", total=state.runs, completed=self.done)
         self._start, self._made = time.perf_counter(), 0
 
     def __enter__(self) -> Watch:
@@ -109,12 +110,6 @@ class Watch:
         )
 
 
-def write_table(folder: Path, file: Path) -> Path:
-    """Write a sweep's runs as one tidy table, CSV or Parquet by the file's name."""
-    check_table_name(file)
-    return _save(table_of(folder), file)
-
-
 def show_comparison(first: Path, second: Path, file: Path | None) -> None:
     """Print the differences of two sweeps in the single numbers of their summaries; write all of them if asked."""
     if file:
@@ -131,12 +126,6 @@ def show_comparison(first: Path, second: Path, file: Path | None) -> None:
     Console().print(table)
     if file:
         print(_save(rows, file))
-
-
-def check_table_name(file: Path) -> None:
-    """Refuse a table file of a kind that is not written."""
-    if file.suffix not in (".csv", ".parquet"):
-        raise SweepError(f"{file}: write a file that ends in .csv or .parquet")
 
 
 def _save(whole: pd.DataFrame, file: Path) -> Path:

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap
 
 from sim.sweep.design import SweepError
 from sim.sweep.parts import DONE, factors_of, table_of
@@ -65,6 +64,8 @@ def _row(outcome: str, first: np.ndarray, second: np.ndarray) -> tuple[object, .
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
     """95 % bootstrap interval of the mean, by percentiles: the default method needs values that differ."""
+    from scipy.stats import bootstrap
+
     rng = np.random.default_rng(1)
     result = bootstrap((values,), np.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=rng)
     return float(result.confidence_interval.low), float(result.confidence_interval.high)

@@ -18,7 +18,6 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue, model_validator
-from scipy.stats import qmc
 
 from sim.scenario import ScenarioError, leave_out, load, validate
 from sim.tables import Scenario, Table
@@ -174,6 +173,8 @@ def _combinations(tables: SweepTables) -> Iterator[tuple[Any, ...]]:
 
 def unit_points(design: Design, factors: int) -> NDArray[np.float64]:
     """Points (n, factors) of a design in the unit cube."""
+    from scipy.stats import qmc
+
     assert design.points is not None
     rng = np.random.default_rng(design.seed)
     if design.kind == "latin_hypercube":

@@ -8,24 +8,31 @@ Starting the same sweep again goes on where it stopped, because all that is know
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
+from threading import Thread
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 from joblib.externals.loky import get_reusable_executor
 
-from sim.sweep.design import Sweep, SweepError
-from sim.sweep.parts import ASIDE, FAILED, PARTS, Job, jobs_of, make, read_part, status_of
+from sim.sweep.design import SweepError
+from sim.sweep.parts import ASIDE, FAILED, PARTS, PLAN, Job, make, read_part, status_of
 
 MOST_DEATHS = 3
 """A run that has killed so many workers, alone, is set aside."""
 CONNECT_SECONDS = 15
+IDLE_SECONDS = 300
+"""Workers are kept so long for the next sweep of the same process: they take seconds to start."""
+FOLLOW_SECONDS = 0.5
+"""So often a worker looks whether its parent is still there."""
 LOOK_AHEAD = 2
 """Runs handed out for each worker: the next one must not wait for the parent."""
 
@@ -34,29 +41,36 @@ LOOK_AHEAD = 2
 class State:
     """How far a sweep is: its runs, how many have a part and how many of those failed, and what is wrong or waits."""
 
-    runs: list[Job] = field(default_factory=list)
+    runs: int = 0
     done: int = 0
     failed: int = 0
     damaged: list[Path] = field(default_factory=list)
     aside: list[str] = field(default_factory=list)
-    waiting: list[Job] = field(default_factory=list)
+    waits: bytearray = field(default_factory=bytearray)
+    """For each run, whether it waits."""
+
+    @property
+    def waiting(self) -> int:
+        """How many runs wait."""
+        return sum(self.waits)
 
 
-def state_of(sweep: Sweep, folder: Path, *, retry_failed: bool = False) -> State:
-    """Compare a sweep with its folder; with `retry_failed`, runs that failed or were set aside wait again."""
+def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
+    """Look at the parts of a sweep's runs; with `retry_failed`, runs that failed or were set aside wait again."""
     state = State()
-    for job in jobs_of(sweep, folder):
-        state.runs.append(job)
+    for job in jobs:
         part = read_part(job.part)
-        if part is not None and not (retry_failed and status_of(part) == FAILED):
+        made = part is not None and not (retry_failed and status_of(part) == FAILED)
+        given_up = not made and not retry_failed and job.aside.exists()
+        state.runs += 1
+        state.waits.append(not made and not given_up)
+        if made:
             state.done += 1
             state.failed += status_of(part) == FAILED
-        elif job.aside.exists() and not retry_failed:
+        elif given_up:
             state.aside.append(str(job))
-        else:
-            if part is None and job.part.exists():
-                state.damaged.append(job.part)
-            state.waiting.append(job)
+        elif part is None and job.part.exists():
+            state.damaged.append(job.part)
     return state
 
 
@@ -67,48 +81,11 @@ def alone_in(folder: Path) -> Iterator[None]:
         for name in (PARTS, ASIDE):
             (folder / name).mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
-            for draft in folder.glob("*/*/.*"):
-                draft.unlink()
+            for draft in chain(folder.glob(f".{PLAN}.*"), folder.glob("*/*/.*")):
+                draft.unlink(missing_ok=True)
             yield
     except Timeout:
         raise SweepError(f"{folder}: another sweep is running here") from None
-
-
-def run_all(
-    waiting: Iterable[Job],
-    workers: int,
-    finished: Callable[[Job, str, float], None] = lambda *_: None,
-    cluster: str | None = None,
-) -> list[Job]:
-    """Make all runs; those that were set aside. `finished` hears of each run: its status and seconds, as it is done.
-
-    Parameters
-    ----------
-    waiting : iterable of Job
-    workers : int
-        Processes on this machine.
-    finished : callable
-    cluster : str, optional
-        Address of a Dask scheduler, whose workers then make the runs. They must see the same folder.
-
-    Raises
-    ------
-    SweepError
-        If no scheduler answers.
-    OSError
-        If a part cannot be written.
-    """
-    jobs = iter(waiting)
-    aside: list[Job] = []
-    with _dask(cluster) if cluster else nullcontext(Pools(_loky, workers, MOST_DEATHS)) as pools:
-        while suspects := _work(jobs, pools, pools.workers, finished):
-            for job in suspects:
-                if (part := read_part(job.part)) is not None:
-                    finished(job, status_of(part), 0.0)
-                elif not _survives(job, pools, finished):
-                    _set_aside(job)
-                    aside.append(job)
-    return aside
 
 
 class Pools(NamedTuple):
@@ -117,6 +94,41 @@ class Pools(NamedTuple):
     of: Callable[[int], AbstractContextManager[Executor]]
     workers: int
     tries: int
+
+
+def pools(workers: int, cluster: str | None = None) -> AbstractContextManager[Pools]:
+    """Processes of this machine, or the workers of the Dask scheduler at an address; they must see the same folder.
+
+    Raises
+    ------
+    SweepError
+        If no scheduler answers.
+    """
+    return _dask(cluster) if cluster else nullcontext(Pools(_loky, workers, MOST_DEATHS))
+
+
+def run_all(
+    waiting: Iterable[Job],
+    pools: Pools,
+    finished: Callable[[Job, str, float], None] = lambda *_: None,
+) -> list[Job]:
+    """Make all runs; those that were set aside. `finished` hears of each run: its status and seconds, as it is done.
+
+    Raises
+    ------
+    OSError
+        If a part cannot be written.
+    """
+    jobs = iter(waiting)
+    aside: list[Job] = []
+    while suspects := _work(jobs, pools, pools.workers, finished):
+        for job in suspects:
+            if (part := read_part(job.part)) is not None:
+                finished(job, status_of(part), 0.0)
+            elif not _survives(job, pools, finished):
+                _set_aside(job)
+                aside.append(job)
+    return aside
 
 
 def _work(jobs: Iterator[Job], pools: Pools, workers: int, finished: Callable[[Job, str, float], None]) -> list[Job]:
@@ -160,7 +172,7 @@ def _set_aside(job: Job) -> None:
 @contextmanager
 def _loky(workers: int) -> Iterator[Executor]:
     """Processes of this machine."""
-    pool = get_reusable_executor(max_workers=workers, initializer=_deaf)
+    pool = get_reusable_executor(workers, timeout=IDLE_SECONDS, initializer=_obey, initargs=(os.getpid(),))
     try:
         yield pool
     except BaseException:
@@ -168,9 +180,16 @@ def _loky(workers: int) -> Iterator[Executor]:
         raise
 
 
-def _deaf() -> None:
-    """Ctrl-C is the parent's business; a worker is told by it."""
+def _obey(parent: int) -> None:
+    """Ctrl-C is the parent's business, a worker is told by it; a worker whose parent was killed goes, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_follow, args=(parent,), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(FOLLOW_SECONDS)
+    os._exit(1)
 
 
 @contextmanager

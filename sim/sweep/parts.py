@@ -2,7 +2,9 @@
 
 The name is a digest of the scenario, the seed, the tables to be kept and the sources of the code. What is changed gets
 a new name, so that results of different code or scenarios never meet. A part is written under a hidden name and
-renamed: under its own name it is whole. Its pages carry checksums, so that damage is seen.
+renamed: under its own name it is whole. It carries a digest of its content, so that damage is seen. The plan says which
+runs belong to a sweep, and the scenario of each. Plan and parts are read piece by piece: memory does not grow with the
+number of runs.
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import batched, chain
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,8 @@ from sim.sweep.design import Design, Sweep, SweepError
 PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
 """In a sweep's folder: results, notes of runs that killed their workers, which runs belong to it."""
 SOURCES = ("sim", "agents")
+BATCH = 500
+"""Runs that are read or written at a time."""
 DONE, FAILED = "done", "failed"
 
 
@@ -114,7 +119,7 @@ def make(job: Job) -> tuple[str, float]:
         status, result = FAILED, {"error": one_line(f"{type(error).__name__}: {error}")[:1000]}
     for name in job.keep if frames else ():
         _write(job.kept(name), pa.Table.from_pandas(frames[name], preserve_index=False))
-    _write(job.part, _row(job, status, result))
+    _write_part(job.part, _row(job, status, result))
     return status, time.perf_counter() - start
 
 
@@ -139,7 +144,8 @@ def _row(job: Job, status: str, result: Mapping[str, Any]) -> pa.Table:
     """A table of one row: which run and what came out; what varied is the plan's, for sweeps may share a run."""
     about = {"run": job.name, "seed": job.seed, "status": status}
     columns = {key: pa.array([value]) for key, value in about.items()}
-    return pa.table(columns | {key: _column([value]) for key, value in ({"error": None} | dict(result)).items()})
+    columns["error"] = pa.array([result.get("error")], pa.string())
+    return pa.table(columns | {key: _column([value]) for key, value in result.items() if key != "error"})
 
 
 def _column(values: list[Any]) -> pa.Array:
@@ -157,11 +163,24 @@ def _write(path: Path, table: pa.Table) -> None:
         pq.write_table(table, draft, write_page_checksum=True)
 
 
+def _write_part(path: Path, row: pa.Table) -> None:
+    """Write a part. One row needs no statistics, dictionaries or second schema: they would take half of the file."""
+    lean = {"write_statistics": False, "use_dictionary": False, "store_schema": False}
+    with aside(path) as draft, pq.ParquetWriter(draft, row.schema, write_page_checksum=True, **lean) as writer:
+        writer.write_table(row)
+        writer.add_key_value_metadata({"content": _content_digest(row)})
+
+
+def _content_digest(row: pa.Table) -> str:
+    """Digest of names and values: checksums of pages leave the names out."""
+    return hashlib.sha256(json.dumps(row.to_pylist()).encode()).hexdigest()
+
+
 @contextmanager
 def aside(path: Path) -> Iterator[Path]:
     """A hidden file that takes the place of `path` if all goes well, and vanishes if not."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
     try:
         yield draft
         draft.replace(path)
@@ -175,10 +194,13 @@ def aside(path: Path) -> Iterator[Path]:
 def read_part(path: Path) -> pa.Table | None:
     """A part, or None if it is not there, damaged or not the one that its name says."""
     try:
-        row = pq.read_table(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException):
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            row, metadata = file.read(use_threads=False), file.metadata.metadata
+        whole = metadata[b"content"].decode() == _content_digest(row)
+    except Exception:
+        # One wrong bit of a file may trip its reader anywhere.
         return None
-    return row if row.num_rows == 1 and row["run"][0].as_py() == path.stem else None
+    return row if whole and row.num_rows == 1 and row["run"][0].as_py() == path.stem else None
 
 
 def status_of(row: pa.Table) -> str:
@@ -186,34 +208,65 @@ def status_of(row: pa.Table) -> str:
     return str(row["status"][0].as_py())
 
 
-def write_plan(jobs: Sequence[Job], folder: Path, design: Design) -> None:
+# The plan
+
+
+def write_plan(jobs: Iterable[Job], folder: Path, design: Design) -> None:
     """Write down which runs a folder's sweep is made of, its factors and design: it may hold parts of others, too."""
+    batches = batched(jobs, BATCH)
+    first = next(batches)
+    about = {"factors": [key for key, _ in first[0].factors], "keep": first[0].keep}
+    metadata = {key: json.dumps(value) for key, value in about.items()} | {"design": design.model_dump_json()}
+    schema = _plan_rows(first).schema.with_metadata(metadata)
+    with aside(folder / PLAN) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as plan:
+        for batch in chain([first], batches):
+            plan.write_table(_plan_rows(batch).cast(schema))
+
+
+def _plan_rows(jobs: Sequence[Job]) -> pa.Table:
+    about = {key: [getattr(job, key) for job in jobs] for key in ("point", "seed", "scenario")}
+    modules = pa.array([job.modules for job in jobs], pa.list_(pa.string()))
     factors = [dict(job.factors) for job in jobs]
     columns = {key: _column([values[key] for values in factors]) for key in factors[0]}
-    about = {"run": [job.name for job in jobs], "point": [job.point for job in jobs]}
-    metadata = {"factors": json.dumps(list(columns)), "design": design.model_dump_json()}
-    _write(folder / PLAN, pa.table(about | columns).replace_schema_metadata(metadata))
+    return pa.table({"run": [job.name for job in jobs]} | about | {"modules": modules} | columns)
+
+
+def planned(folder: Path) -> Iterator[Job]:
+    """The runs of a folder's sweep as its plan has them, whatever has become of the scenario's file since."""
+    plan = _plan(folder)
+    factors, keep = (json.loads(plan.schema_arrow.metadata[key]) for key in (b"factors", b"keep"))
+    for batch in plan.iter_batches(BATCH):
+        for row in batch.to_pylist():
+            modules, values = tuple(row["modules"]), tuple((key, row[key]) for key in factors)
+            code = code_digest(modules)
+            yield Job(
+                row["run"], folder, row["scenario"], modules, code, values, row["point"], row["seed"], tuple(keep)
+            )
 
 
 def read_plan(folder: Path) -> pa.Table:
     """The runs of a folder's sweep, their points and the values of the factors there."""
-    try:
-        return pq.read_table(folder / PLAN)
-    except (OSError, pa.ArrowException):
-        raise SweepError(f"{folder}: no folder of a sweep") from None
+    return _plan(folder).read(["run", "point", *factors_of(folder)])
 
 
 def factors_of(folder: Path) -> list[str]:
     """The factors of a folder's sweep."""
-    return list(json.loads(read_plan(folder).schema.metadata[b"factors"]))
+    return list(json.loads(_plan(folder).schema_arrow.metadata[b"factors"]))
 
 
 def design_of(folder: Path) -> Design:
     """The design of a folder's sweep."""
-    metadata = read_plan(folder).schema.metadata
-    if b"design" not in metadata:
-        raise SweepError(f"{folder}: made by an older version, which kept no design; run the sweep again")
-    return Design.model_validate_json(metadata[b"design"])
+    return Design.model_validate_json(_plan(folder).schema_arrow.metadata[b"design"])
+
+
+def _plan(folder: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(folder / PLAN)
+    except (OSError, pa.ArrowException):
+        raise SweepError(f"{folder}: no folder of a sweep") from None
+
+
+# The table
 
 
 def table_of(folder: Path) -> pd.DataFrame:
@@ -226,9 +279,44 @@ def table_of(folder: Path) -> pd.DataFrame:
     SweepError
         If no run is there.
     """
-    plan = read_plan(folder).to_pandas()
-    rows = [row for name in plan["run"].unique() if (row := read_part(place(folder, PARTS, name))) is not None]
-    if not rows:
+    return pa.concat_tables(_pieces(folder), promote_options="default").to_pandas()
+
+
+def write_table(folder: Path, file: Path) -> None:
+    """Write the table of a sweep, CSV or Parquet by the file's name, piece by piece; errors as of `table_of`."""
+    check_table_name(file)
+    schema = pa.unify_schemas([piece.schema for piece in _pieces(folder)], promote_options="default")
+    with aside(file) as draft, _table_writer(draft, schema, is_csv=file.suffix == ".csv") as write:
+        for piece in _pieces(folder):
+            write(pa.concat_tables([schema.empty_table(), piece], promote_options="default"))
+
+
+def check_table_name(file: Path) -> None:
+    """Refuse a table file of a kind that is not written."""
+    if file.suffix not in (".csv", ".parquet"):
+        raise SweepError(f"{file}: write a file that ends in .csv or .parquet")
+
+
+@contextmanager
+def _table_writer(draft: Path, schema: pa.Schema, *, is_csv: bool) -> Iterator[Callable[[pa.Table], None]]:
+    if is_csv:
+        with draft.open("w", encoding="utf-8", newline="") as text:
+            schema.empty_table().to_pandas().to_csv(text, index=False)
+            yield lambda piece: piece.to_pandas().to_csv(text, index=False, header=False)
+    else:
+        with pq.ParquetWriter(draft, schema) as writer:
+            yield writer.write_table
+
+
+def _pieces(folder: Path) -> Iterator[pa.Table]:
+    """The table in pieces, none of them empty."""
+    there = False
+    for batch in _plan(folder).iter_batches(BATCH, columns=["run", "point", *factors_of(folder)]):
+        parts = [read_part(place(folder, PARTS, name)) for name in batch["run"].to_pylist()]
+        if made := [part.drop_columns("run") for part in parts if part is not None]:
+            there = True
+            results = pa.concat_tables(made, promote_options="default")
+            runs = batch.filter(pa.array([part is not None for part in parts]))
+            yield pa.table(dict(zip([*runs.schema.names, *results.column_names], [*runs, *results], strict=True)))
+    if not there:
         raise SweepError(f"{folder}: no run is made yet")
-    made = plan.merge(pa.concat_tables(rows, promote_options="default").to_pandas(), on="run")
-    return made.sort_values(["point", "seed"], ignore_index=True)
