@@ -416,6 +416,17 @@ def test_alarm_that_another_traders_order_reaches_rings_at_once() -> None:
     assert [time - OPEN for time, _ in one.rings] == [0, 17 * SECOND]
 
 
+def test_alarm_of_one_who_has_just_moved_the_price_is_judged_by_the_new_price() -> None:
+    """A sale takes the mid from 6600 to 6599.5; who is woken there buys it back and waits for the next half point."""
+    model, _, one, two = walls()
+    one.plan = lambda view, ring: [Market(100)] if ring.kind == "below" else []
+    one.wakes = lambda view: [Below(view.mid - 0.5)]
+    at(two, OPEN + SECOND, Market(-100))
+    run(model, 1)
+    assert [ring.kind for _, ring in one.rings] == ["open", "below"]
+    assert View(model, one).mid == 6600.0
+
+
 def test_fill_alarm_rings_at_the_fill_and_for_its_owner_alone() -> None:
     model, _, one, two = walls()
     at(two, OPEN + 17 * SECOND, Market(-101))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.clock import TradingClock
-from sim.greeks import totals
+from sim.greeks import black76, totals
 from sim.options import Contract, OptionBook
 from sim.surface import SKEW_RANGE, Event, Surface, SurfaceParams, arbitrage, quoted_expiries
 from sim.units import HOUR, MINUTE, OPTION_FUTURES, moment_ns
@@ -71,6 +71,38 @@ def test_no_static_arbitrage_whatever_the_parameters_and_the_demand(params, mome
     quoted = Surface(params, DAY, CLOSE, spot, [PAYROLLS])
     quoted.press(put(strike, date(2025, 11, 28), contracts), at(moment), spot)
     assert clean(arbitrage(quoted.at(at(moment)), spot, STRIKES))
+
+
+@pytest.mark.parametrize("moment", ["19 16:00", "20 09:30", "20 15:00", "21 12:00"])
+def test_parity_and_derivatives_over_the_whole_surface(moment):
+    """Every living expiry and strike, under demand; bumps of 1e-4, errors relative to the scale."""
+    quoted = surface([PAYROLLS])
+    quoted.press(put(6400.0, date(2025, 11, 28), 50_000), at(moment), SPOT)
+    quotes = quoted.at(at(moment))
+    row, strike = (grid.ravel() for grid in np.meshgrid(np.flatnonzero(quotes.term[0]), STRIKES, indexing="ij"))
+    sigma, years = quotes.vols(SPOT, strike, row), quotes.term[0][row]
+    calls, puts = (quotes.black76(SPOT, strike, row, np.full(row.shape, is_call)) for is_call in (True, False))
+    assert calls.price - puts.price == pytest.approx(SPOT - strike, abs=1e-9)
+    assert calls.delta - puts.delta == pytest.approx(1, abs=1e-12)
+    for greeks, is_call in ((calls, True), (puts, False)):
+        step = 1e-4 * SPOT * sigma * np.sqrt(years)
+        up, down = (black76(SPOT + shift, strike, years, sigma, is_call) for shift in (step, -step))
+        assert (up.price - down.price) / (2 * step) == pytest.approx(greeks.delta, abs=1e-6)
+        assert (up.delta - down.delta) / 2e-4 == pytest.approx(1e4 * step * greeks.gamma, abs=1e-6)
+        up, down = (black76(SPOT, strike, years, sigma * (1 + shift), is_call) for shift in (1e-4, -1e-4))
+        assert (up.price - down.price) / (2e-4 * SPOT) == pytest.approx(sigma * greeks.vega / SPOT, abs=1e-6)
+        assert (up.delta - down.delta) / 2e-4 == pytest.approx(sigma * greeks.vanna, abs=1e-6)
+        later, sooner = (black76(SPOT, strike, years * (1 + shift), sigma, is_call) for shift in (1e-4, -1e-4))
+        assert (sooner.delta - later.delta) / 2e-4 == pytest.approx(years * greeks.charm, abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(any_params, moments, st.integers(-500_000, 500_000), st.sampled_from([0, 1, 5, 9]))
+def test_total_variance_never_falls_with_expiry(params, moment, contracts, ahead):
+    quoted = Surface(params, DAY, CLOSE, SPOT, [PAYROLLS])
+    expiry = quoted.expiry[quoted.at(at(moment)).term[0] > 0][ahead].item()
+    quoted.press(put(6600.0, expiry, contracts), at(moment), SPOT)
+    assert (np.diff(quoted.at(at(moment)).term[1]) >= 0).all()
 
 
 def test_the_checker_sees_a_butterfly_and_a_calendar_spread():

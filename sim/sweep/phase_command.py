@@ -49,7 +49,7 @@ def _depth_and_note(least: float, most: float, shallowest: float, deepest: float
     if least == most:
         return f"{least:.2f}", "" if shallowest <= least <= deepest else "outside the depths run"
     if (least, most) == (0, np.inf):
-        return "", "no falling response"
+        return "", "not to be told from these runs"
     if least == 0:
         return f"below {most:.2f}", ""
     if most == np.inf:

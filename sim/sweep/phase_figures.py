@@ -106,6 +106,9 @@ def _depth_axis(ax: Axes, found: Phase, title: str) -> None:
 
 
 def _log_axis(ax: Axes) -> None:
+    """Make an axis logarithmic, if anything is positive."""
+    if ax.dataLim.minposy == np.inf:
+        return
     ax.set_yscale("log")
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -144,10 +147,8 @@ def _interval(ax: Axes, row: Any, height: float, label: str = "") -> None:
     """A critical depth, or its bracket, in its interval; ends beyond all bounds are cut off at the panel's edge."""
     mark, _, colour = METHODS[row.method]
     ends = [end for end in (row.least_musd, row.most_musd) if 0 < end < np.inf]
-    if not ends:
-        return
-    low, high = np.clip([row.low_musd, row.high_musd], *ax.get_xlim())
-    ax.plot([low, high], [height, height], color=colour, lw=1.2, clip_on=True)
+    if ends:
+        ax.plot(np.clip([row.low_musd, row.high_musd], *ax.get_xlim()), [height, height], color=colour, lw=1.2)
     ax.plot(ends, [height] * len(ends), mark, color=colour, ms=5, lw=3, ls="-", label=label)
 
 
@@ -156,12 +157,12 @@ def _gains(ax: Axes, found: Phase) -> None:
         for window, line in LINES.items():
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
     ax.axhline(1, color=FIT, lw=0.8)
+    _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
+    _log_axis(ax)
     depths, limits = _depths(found), ax.get_ylim()
     for row in found.critical[found.critical["method"] != "fitted"].itertuples():
         ax.plot(depths, np.exp(row.intercept + row.slope * np.log(depths)), LINES[row.method], color=FIT, lw=0.8)
     ax.set_ylim(limits)
-    _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
-    _log_axis(ax)
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color="#555555", ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
