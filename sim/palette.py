@@ -24,13 +24,13 @@ GROUP_COLOURS: Final = {
 OTHER_COLOUR: Final = "#8c6d9c"
 """Of groups that a user has added."""
 GROUP_NAMES: Final = {
-    "dealers": "option dealers",
+    "dealers": "dealers",
     "ctas": "trend followers",
     "etfs": "ETF traders",
     "hedgers": "put buyers",
     "stops": "stop-loss holders",
     "value": "value traders",
-    "rebalancers": "rebalancing funds",
+    "rebalancers": "rebalancers",
     "makers": "market makers",
     "latent": "latent orders",
     "noise": "noise traders",

@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from html import escape
-from itertools import count
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from sim.figures import INK, PAPER, svg_text
+from sim.palette import colour_of, name_of
 
 STYLE_SHEET = Path(__file__).with_name("report.css")
 NUMBER = re.compile(r"[-+−]?[\d,.:]+( ?%)?|[-+−]|")
@@ -28,6 +28,16 @@ def page(title: str, body: Iterable[str]) -> str:
     return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<main>\n{"\n".join(body)}\n</main>\n</body>\n</html>\n'
 
 
+def header(title: str, under: str, lead: str) -> str:
+    """Title, what it is about, and what is most worth knowing."""
+    return f"<header>\n<h1>{escape(title)}</h1>\n{paragraph(under, 'under')}\n{paragraph(lead, 'lead')}\n</header>"
+
+
+def code(text: str) -> str:
+    """What is typed at a prompt."""
+    return f"<pre>{escape(text)}</pre>"
+
+
 def section(title: str, *elements: str) -> str:
     """A section with its heading; without elements, nothing."""
     return f"<section>\n<h2>{escape(title)}</h2>\n{'\n'.join(elements)}\n</section>" if any(elements) else ""
@@ -36,6 +46,17 @@ def section(title: str, *elements: str) -> str:
 def paragraph(text: str, kind: str = "") -> str:
     """A paragraph of plain text; `kind` is a class of the style sheet."""
     return f"<p{_class(kind)}>{escape(text)}</p>"
+
+
+def pair(*figures: str) -> str:
+    """Figures side by side where there is room."""
+    return f'<div class="pair">\n{"\n".join(filter(None, figures))}\n</div>' if any(figures) else ""
+
+
+def colour_key(groups: Iterable[str]) -> str:
+    """The groups with their colours."""
+    items = (f'<li><i style="background:{colour_of(group)}"></i>{escape(name_of(group))}</li>' for group in groups)
+    return f'<ul class="key" aria-label="Colours of the groups">{"".join(items)}</ul>'
 
 
 def listing(rows: Iterable[tuple[str, str]]) -> str:

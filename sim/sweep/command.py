@@ -12,10 +12,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sim.files import aside
 from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, SweepError, read_sweep
 from sim.sweep.loop import State, alone_in, run_all, state_of
-from sim.sweep.parts import FAILED, Job, aside, table_of, write_plan
+from sim.sweep.parts import FAILED, Job, table_of, write_plan
 
 err = Console(markup=False, highlight=False, stderr=True)
 INTERRUPTED = 130

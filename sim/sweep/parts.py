@@ -10,11 +10,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sim.files import aside
 from sim.scenario import load, one_line
 from sim.sweep.design import Sweep, SweepError
 
@@ -155,18 +154,6 @@ def _write(path: Path, table: pa.Table) -> None:
     """Write a table whole or not at all."""
     with aside(path) as draft:
         pq.write_table(table, draft, write_page_checksum=True)
-
-
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """A hidden file that takes the place of `path` if all goes well, and vanishes if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 # Reading
