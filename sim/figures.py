@@ -13,11 +13,13 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 INK, PAPER = "#1c1d20", "#ffffff"
-"""Colours of all text and lines that mean no group, and of what is behind them; a dark page puts its own in their place."""
+"""Text and lines that mean no group, and what is behind them; a dark page puts colours of its own in their place."""
 
 STYLE: Any = {
     "font.size": 9.0,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), INK),
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), INK
+    ),
     "figure.facecolor": PAPER,
     "axes.facecolor": "none",
     "axes.spines.top": False,

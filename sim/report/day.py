@@ -78,6 +78,12 @@ class Day:
         group = pd.concat([trades["taker"], trades["maker"]]).map(owner_group).fillna(UNKNOWN)
         return self._so_far(np.tile(trades["time_ns"], 2), group, np.concatenate([size, -size]))
 
+    @cached_property
+    def taken(self) -> pd.DataFrame:
+        """Contracts that every group has taken so far."""
+        group = self.trades["taker"].map(owner_groups(self.run.frames["agents"])).fillna(UNKNOWN)
+        return self._so_far(self.trades["time_ns"], group, self.trades["size"].to_numpy())
+
     def _so_far(self, time_ns: Any, group: pd.Series, amount: np.ndarray) -> pd.DataFrame:
         """Sums of amounts by group up to each of `times`."""
         times = self.bars["time_ns"].to_numpy()
@@ -98,7 +104,9 @@ class Day:
     def news(self) -> list[tuple[float, NewsItem]]:
         """News after the open, with the hours of the day."""
         first, (opens, closes) = self.run.scenario.session.first_day, self.hours
-        return [(at % DAY / HOUR, item) for item in self.run.scenario.news if opens <= (at := item.at_ns(first)) <= closes]
+        return [
+            (at % DAY / HOUR, item) for item in self.run.scenario.news if opens <= (at := item.at_ns(first)) <= closes
+        ]
 
     def real(self, name: str) -> pd.Series:
         """The real day's price_points or vix, by hour of the day; empty if it is unknown."""

@@ -49,18 +49,29 @@ def network(day: Day) -> nx.DiGraph:
 
 
 def places(graph: nx.DiGraph) -> dict[Hashable, np.ndarray]:
-    """Where the nodes of `network` are drawn: near whom they answer, decisions near the rest of their group."""
+    """Where the nodes of `network` are drawn: groups on a circle, decisions near their group and those they answer."""
+    groups = [node for node in graph if isinstance(node, str)]
+    ring = nx.circular_layout(groups)
     ties = nx.Graph()
     ties.add_nodes_from(graph)
     ties.add_edges_from((parent, child) for parent, child in graph.edges if parent != child)
-    ties.add_edges_from(((node, group) for node, group in graph.nodes(data="group") if node != group), weight=3.0)
-    return nx.spring_layout(ties, k=1.6 / max(len(ties), 1) ** 0.5, iterations=200, seed=3)
+    of_group = ((node, group) for node, group in graph.nodes(data="group") if node != group and group in graph)
+    ties.add_edges_from(of_group, weight=3.0)
+    if len(groups) == len(ties):
+        return ring
+    start = dict(ring)
+    for place, node in enumerate(node for node in ties if node not in ring):
+        turn = 2.4 * place  # the golden angle: no two of them begin at one point
+        aside = 0.15 * np.array([np.cos(turn), np.sin(turn)])
+        start[node] = 0.5 * ring.get(graph.nodes[node]["group"], np.zeros(2)) + aside
+    return nx.spring_layout(ties, k=0.32, pos=start, fixed=groups or None, iterations=200, seed=1)
 
 
 def provoked(day: Day) -> pd.DataFrame:
     """Contracts traded by the group of the row because of what that of the column did to the price.
 
-    The columns have what came from outside, too. Negative contracts were traded against the move. The largest come first.
+    The columns have what came from outside, too; the largest come first. Negative contracts were traded against the
+    move.
     """
     nodes, edges = day.dominoes
     group = nodes["group"]

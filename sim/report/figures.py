@@ -26,7 +26,7 @@ from sim.report.dominoes import network, places, provoked
 from sim.report.words import signed
 from sim.units import DAY, HOUR, clock_text
 
-HALF, TALL, BROAD = (5.4, 3.3), (5.4, 5.0), (11.2, 5.4)
+HALF, TALL, BROAD = (4.8, 3.0), (4.8, 4.7), (11.2, 5.4)
 """Inches."""
 GHOST = "#9b9da3"
 """The real day, behind what was simulated."""
@@ -56,7 +56,7 @@ def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 @drawn
 def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
     """The mid in the colours of those who pushed, the real day behind it, the levels; below, the points by group."""
-    figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.9 if size == BROAD else 0.84)
+    figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.82)
     mid, real = day.bars["mid"], day.real("price_points")
     _clock(above, day, labelled=False)
     above.plot(real.index, real, color=GHOST, alpha=0.6, linewidth=3.5, solid_capstyle="round", zorder=1)
@@ -82,7 +82,9 @@ def _coloured_line(axes: Axes, line: pd.Series, groups: list[str]) -> None:
     x, y = line.index.to_numpy(), line.to_numpy()
     axes.plot(x, y, color=INK, alpha=0.5, linewidth=0.8)
     starts = [place for place in range(len(groups)) if place == 0 or groups[place] != groups[place - 1]]
-    pieces = [np.column_stack([x[a : b + 1], y[a : b + 1]]) for a, b in zip(starts, [*starts[1:], len(groups)], strict=True)]
+    pieces = [
+        np.column_stack([x[a : b + 1], y[a : b + 1]]) for a, b in zip(starts, [*starts[1:], len(groups)], strict=True)
+    ]
     colours = [colour_of(groups[start]) for start in starts]
     axes.add_collection(LineCollection(pieces, colors=colours, linewidths=2.0, capstyle="round"))
 
@@ -95,9 +97,16 @@ def _levels(axes: Axes, day: Day) -> None:
     for level in sorted({*share[share >= STRIKE_SHARE].index, WATCHED_POINTS}):
         if low < level < high:
             watched = level == WATCHED_POINTS
-            axes.axhline(level, color=INK, alpha=0.7 if watched else 0.35, linewidth=0.9, linestyle="-" if watched else (0, (1, 2)))
+            axes.axhline(
+                level,
+                color=INK,
+                alpha=0.7 if watched else 0.35,
+                linewidth=0.9,
+                linestyle="-" if watched else (0, (1, 2)),
+            )
             text = f"{level:g}" if watched else f"strike {level:g}"
-            axes.text(0.004, level, text, transform=axes.get_yaxis_transform(), fontsize=8, alpha=0.8, va="bottom")
+            behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
+            axes.text(0.006, level, text, transform=axes.get_yaxis_transform(), fontsize=8, va="center", bbox=behind)
 
 
 def _news(axes: Axes, day: Day) -> None:
@@ -141,6 +150,15 @@ def flow(day: Day) -> Figure:
     slices = _slices(day, day.bought) / 1000
     _stacks(axes, slices)
     _unit(axes, f"thousand contracts bought net in {SLICE_MINUTES} minutes")
+    return figure
+
+
+@drawn
+def volume(day: Day) -> Figure:
+    """Contracts traded, by the group that took them."""
+    figure, (axes,) = _panels(day, 1, HALF)
+    _stacks(axes, _slices(day, day.taken) / 1000)
+    _unit(axes, f"thousand contracts taken in {SLICE_MINUTES} minutes")
     return figure
 
 
@@ -192,11 +210,13 @@ def dealers(day: Day) -> Figure:
     held = day.dealers
     colour = colour_of("dealers")
     lines = {"options": held["delta"] / 1000, "futures": held["position"] / 1000}
-    for (label, line), style in zip(lines.items(), ("-", (0, (4, 2))), strict=True):
+    for line, style in zip(lines.values(), ("-", (0, (4, 2))), strict=True):
         panels[0].plot(line.index, line, color=colour, linewidth=WIDTH, linestyle=style)
     _label_ends(panels[0], {label: (_last(line), colour) for label, line in lines.items()})
     _unit(panels[0], "delta, thousand futures")
-    for axes, name, unit in zip(panels[1:], ("gamma", "vanna"), ("futures a point", "futures a volatility point"), strict=True):
+    for axes, name, unit in zip(
+        panels[1:], ("gamma", "vanna"), ("futures a point", "futures a volatility point"), strict=True
+    ):
         axes.plot(held.index, held[name], color=colour, linewidth=WIDTH)
         _unit(axes, f"{name}, {unit}")
     for axes in panels:
@@ -219,7 +239,16 @@ def against_spot(day: Day) -> Figure:
         line = values[name] / (1000 if name == "delta" else 1)
         axes.axvspan(mids.min(), mids.max(), color=INK, alpha=0.06, linewidth=0)
         if axes is panels[0]:
-            axes.text(mids.mean(), 1, "range of the day", transform=axes.get_xaxis_transform(), fontsize=8, alpha=SOFT, ha="center", va="bottom")
+            axes.text(
+                mids.mean(),
+                1,
+                "range of the day",
+                transform=axes.get_xaxis_transform(),
+                fontsize=8,
+                alpha=SOFT,
+                ha="center",
+                va="bottom",
+            )
         axes.axhline(0, color=INK, alpha=0.5, linewidth=0.8)
         axes.plot(line.index, line, color=colour_of("dealers"), linewidth=WIDTH)
         _unit(axes, f"{name}, {unit}")
@@ -260,13 +289,13 @@ def dominoes(day: Day) -> Figure:
             )
     for node, data in graph.nodes(data=True):
         x, y = where[node]
+        is_group = isinstance(node, str)
         axes.plot(x, y, "o", markersize=2 * radius[node], color=colour_of(data["group"]), markeredgecolor=PAPER)
-        label = name_of(node) if isinstance(node, str) else clock_text(data["time_ns"])[:5]
-        moved = f" {signed(data['points'])}" if isinstance(node, str) and data["points"] else ""
-        below = (0, -radius[node] - 1.5)
-        size = 8 if isinstance(node, str) else 6.5
-        axes.annotate(label + moved, (x, y), below, textcoords="offset points", ha="center", va="top", fontsize=size)
-    axes.margins(0.09)
+        moved = f" {signed(data['points'])}" if is_group and data["points"] else ""
+        label = name_of(node) + moved if is_group else clock_text(data["time_ns"])[:5]
+        place = {"xytext": (0, -radius[node] - 1.5), "textcoords": "offset points", "ha": "center", "va": "top"}
+        axes.annotate(label, (x, y), **place, fontsize=8.5 if is_group else 6.5)
+    axes.margins(0.17, 0.1)
     return figure
 
 
@@ -276,7 +305,7 @@ def matrix(day: Day) -> Figure:
     table = provoked(day) / 1000
     figure = Figure(figsize=TALL)
     axes = figure.subplots()
-    figure.subplots_adjust(left=0.24, right=0.93, top=0.8, bottom=0.03)
+    figure.subplots_adjust(left=0.25, right=0.9, top=0.78, bottom=0.03)
     row, column = np.nonzero(table.abs().to_numpy() >= 0.05)
     contracts = table.to_numpy()[row, column]
     diameter = 3 + 30 * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
@@ -301,7 +330,7 @@ def matrix(day: Day) -> Figure:
 
 
 def _panels(
-    day: Day, count: int, size: tuple[float, float], *, heights: Iterable[float] = (), right: float = 0.73
+    day: Day, count: int, size: tuple[float, float], *, heights: Iterable[float] = (), right: float = 0.7
 ) -> tuple[Figure, list[Axes]]:
     """Panels under one another with the time of the day below."""
     width, height = size
@@ -309,7 +338,9 @@ def _panels(
     ratios = list(heights) or [1.0] * count
     panels = figure.subplots(count, 1, squeeze=False, height_ratios=ratios)[:, 0]
     left = 0.62 / width
-    figure.subplots_adjust(left=left, right=right, top=1 - 0.34 / height, bottom=0.46 / height, hspace=0.42 if count > 2 else 0.34)
+    figure.subplots_adjust(
+        left=left, right=right, top=1 - 0.34 / height, bottom=0.46 / height, hspace=0.42 if count > 2 else 0.34
+    )
     for axes in panels:
         _plain(axes)
         _clock(axes, day, labelled=axes is panels[-1])

@@ -6,6 +6,7 @@ Whatever is text is escaped here and nowhere else; functions that return element
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
@@ -23,9 +24,10 @@ NUMBER = re.compile(r"[-+−]?[\d,.:]+( ?%)?|[-+−]|")
 def page(title: str, body: Iterable[str]) -> str:
     """Return a whole document."""
     style = STYLE_SHEET.read_text(encoding="utf-8")
-    head = f'<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+    head = '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
     head += f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)}</title>\n<style>\n{style}</style>'
-    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<main>\n{"\n".join(body)}\n</main>\n</body>\n</html>\n'
+    main = "\n".join(filter(None, body))
+    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<main>\n{main}\n</main>\n</body>\n</html>\n'
 
 
 def header(title: str, under: str, lead: str) -> str:
@@ -64,25 +66,40 @@ def listing(rows: Iterable[tuple[str, str]]) -> str:
     return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{escape(value)}</dd>' for name, value in rows)}</dl>"
 
 
-def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, kind: str = "") -> str:
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table; a column whose cells are all numbers stands right, the first one names its row."""
     body = [list(row) for row in rows]
     right = [place > 0 and all(NUMBER.fullmatch(row[place]) for row in body) for place in range(len(head))]
-    titles = "".join(f'<th scope="col"{_right(is_right)}>{escape(text)}</th>' for text, is_right in zip(head, right, strict=True))
+    titles = "".join(
+        f'<th scope="col"{_right(is_right)}>{escape(text)}</th>' for text, is_right in zip(head, right, strict=True)
+    )
     lines = (
         f'<tr><th scope="row">{escape(row[0])}</th>'
-        + "".join(f"<td{_right(is_right)}>{escape(cell)}</td>" for cell, is_right in zip(row[1:], right[1:], strict=True))
+        + "".join(
+            f"<td{_right(is_right)}>{escape(cell)}</td>" for cell, is_right in zip(row[1:], right[1:], strict=True)
+        )
         + "</tr>"
         for row in body
     )
-    inner = f"<caption>{escape(caption)}</caption>\n<thead><tr>{titles}</tr></thead>\n<tbody>\n{'\n'.join(lines)}\n</tbody>"
-    return f'<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}"><table{_class(kind)}>\n{inner}\n</table></div>'
+    inner = f"<thead><tr>{titles}</tr></thead>\n<tbody>\n{'\n'.join(lines)}\n</tbody>"
+    return (
+        f'{paragraph(caption, "note")}\n<div class="wide" tabindex="0" role="region" aria-label="{escape(caption)}">'
+        f'<table aria-label="{escape(caption)}">\n{inner}\n</table></div>'
+    )
+
+
+def picture(svg: bytes, title: str) -> str:
+    """An SVG from a file, as an image: whatever is in it, it is not run."""
+    data = b64encode(svg).decode()
+    image = f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{data}">'
+    return f'<figure class="lone">\n<h3>{escape(title)}</h3>\n{image}\n</figure>'
 
 
 def figure(drawing: Figure, title: str, caption: str, *, kind: str = "") -> str:
     """A figure with its title above and what it says below, which is also its text for screen readers."""
     svg = inline(svg_text(drawing), f"{title}. {caption}")
-    return f"<figure{_class(kind)}>\n<h3>{escape(title)}</h3>\n{svg}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
+    told = f"<figcaption>{escape(caption)}</figcaption>"
+    return f"<figure{_class(kind)}>\n<h3>{escape(title)}</h3>\n{svg}\n{told}\n</figure>"
 
 
 def inline(svg: str, label: str) -> str:

@@ -32,7 +32,14 @@ def print_pdf(page: Path) -> Path:
     # Chromium refuses to start for root with its sandbox.
     root = ["--no-sandbox"] if os.geteuid() == 0 else []
     with aside(page.with_suffix(".pdf")) as draft:
-        command = [browser, *QUIET, *root, "--no-pdf-header-footer", f"--print-to-pdf={draft}", page.absolute().as_uri()]
+        command = [
+            browser,
+            *QUIET,
+            *root,
+            "--no-pdf-header-footer",
+            f"--print-to-pdf={draft}",
+            page.absolute().as_uri(),
+        ]
         try:
             subprocess.run(command, capture_output=True, check=True, timeout=PATIENCE_SECONDS)
             done = draft.is_file()

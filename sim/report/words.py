@@ -59,15 +59,17 @@ def _sentences(day: Day) -> Iterator[str]:
         f"It was highest at {summary['time_of_high'][:5]}, at {number(summary['high'], 2)}, and closed at "
         f"{number(summary['close'], 2)}, {abs(summary['high_to_close_pct']):.2f} % below the high."
     )
+    yield from _real(day)
     if summary["time_6700_lost"]:
         yield f"6700 was lost at {summary['time_6700_lost'][:5]}."
-    yield from _real(day)
     yield from _pushes(summary["price_points_by_group"])
     yield from _foremost(day)
     stages = summary["dealers_contracts_by_stage"]
     if sold := stages.get("3"):
-        yield f"Dealers {'sold' if sold < 0 else 'bought'} {abs(sold):,} contracts net from the loss of 6700 to the low."
-    before = f"was {number(summary['vix_prior_close'], 1)} at the close before and" if summary["vix_prior_close"] else ""
+        yield f"Dealers {_deal(sold)} net from the loss of 6700 to the low."
+    before = (
+        f"was {number(summary['vix_prior_close'], 1)} at the close before and" if summary["vix_prior_close"] else ""
+    )
     yield (
         f"The best quotes showed ${number(summary['top_of_book_musd'], 1)}M on average. "
         f"The VIX {before} ended at {number(summary['vix_close'], 1)}."
@@ -93,13 +95,13 @@ def _pushes(points: Mapping[str, float]) -> Iterator[str]:
         yield "From the first quote to the last the price came back to where it was."
         return
     least = MINOR_SHARE * abs(toward[0][0])
-    yield f"From the first quote to the last the price moved by {signed(way, 1)} points: {_moved(toward, least)}"
+    yield f"From the first quote to the last the price moved by {signed(way, 2)} points: {_moved(toward, least)}"
     if told := _moved(against, least):
         yield f"Against it pushed {told}"
 
 
 def _moved(movers: list[tuple[float, str]], least: float) -> str:
-    told = [f"{name_of(group)} ({signed(points, 1)})" for points, group in movers[:3] if abs(points) >= least]
+    told = [f"{name_of(group)} ({signed(points, 2)})" for points, group in movers[:3] if abs(points) >= least]
     return f"{', '.join(told[:-1])}{' and ' if len(told) > 1 else ''}{told[-1]}." if told else ""
 
 
@@ -107,11 +109,18 @@ def _foremost(day: Day) -> Iterator[str]:
     """The decision that moved the price most, and whom it answered."""
     for number_, row in largest(day, 1).iterrows():
         who, why = who_and_why(row)
-        what = f"{'sold' if row['traded'] < 0 else 'bought'} {abs(row['traded']):,} contracts"
-        yield f"The largest single domino fell at {clock_text(int(row['time_ns']))[:5]}: {who} {what} ({why}) and moved the price by {signed(row['points'], 1)} points."
+        fell, moved = clock_text(int(row["time_ns"]))[:5], signed(row["points"], 2)
+        yield (
+            f"The largest single domino fell at {fell}: {who} {_deal(int(row['traded']))} (alarm: {why}) and moved the price "
+            f"by {moved} points."
+        )
         if found := causes(day, number_):
             group, share = found[0]
-            yield f"Of the move it answered, {share:.0%} was due to {name_of(group)}."
+            yield f"Of the move it answered, {100 * share:.0f} % was due to {name_of(group)}."
+
+
+def _deal(contracts: int) -> str:
+    return f"{'sold' if contracts < 0 else 'bought'} {abs(contracts):,} contracts"
 
 
 def who_and_why(row: pd.Series[Any]) -> tuple[str, str]:
