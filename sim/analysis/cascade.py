@@ -117,6 +117,7 @@ def _messages(trades: pd.DataFrame, quotes: pd.DataFrame, owner_group: Mapping[i
 
     A stop that fires keeps its older order number, and was provoked by the message whose trade reached it.
     """
+    trades = trades[np.diff(trades["seq"], prepend=-1) != 0]
     taken = trades[["seq", "time_ns", "cause"]].assign(
         owner=trades["taker"],
         decision=trades["taker_decision"],

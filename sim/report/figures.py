@@ -13,7 +13,6 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -81,12 +80,11 @@ def _pushers(day: Day) -> list[str]:
 def _coloured_line(axes: Axes, line: pd.Series, groups: list[str]) -> None:
     x, y = line.index.to_numpy(), line.to_numpy()
     axes.plot(x, y, color=INK, alpha=0.5, linewidth=0.8)
-    starts = [place for place in range(len(groups)) if place == 0 or groups[place] != groups[place - 1]]
-    pieces = [
-        np.column_stack([x[a : b + 1], y[a : b + 1]]) for a, b in zip(starts, [*starts[1:], len(groups)], strict=True)
-    ]
-    colours = [colour_of(groups[start]) for start in starts]
-    axes.add_collection(LineCollection(pieces, colors=colours, linewidths=2.0, capstyle="round"))
+    for group in dict.fromkeys(groups):
+        steps = np.flatnonzero(np.array(groups) == group)
+        # A step is a line of its own: from its point to the next one, and nothing to the step after.
+        pieces = np.stack([steps, steps + 1, np.full(len(steps), len(x))], axis=1).ravel()
+        axes.plot(np.append(x, np.nan)[pieces], np.append(y, np.nan)[pieces], color=colour_of(group), linewidth=2.0)
 
 
 def _levels(axes: Axes, day: Day) -> None:
@@ -275,8 +273,8 @@ def dominoes(day: Day) -> Figure:
         if parent != child:
             axes.add_patch(
                 FancyArrowPatch(
-                    where[parent],
-                    where[child],
+                    tuple(where[parent]),
+                    tuple(where[child]),
                     connectionstyle="arc3,rad=0.12",
                     arrowstyle="-|>,head_length=3,head_width=1.5",
                     shrinkA=radius[parent],
@@ -293,8 +291,8 @@ def dominoes(day: Day) -> Figure:
         axes.plot(x, y, "o", markersize=2 * radius[node], color=colour_of(data["group"]), markeredgecolor=PAPER)
         moved = f" {signed(data['points'])}" if is_group and data["points"] else ""
         label = name_of(node) + moved if is_group else clock_text(data["time_ns"])[:5]
-        place = {"xytext": (0, -radius[node] - 1.5), "textcoords": "offset points", "ha": "center", "va": "top"}
-        axes.annotate(label, (x, y), **place, fontsize=8.5 if is_group else 6.5)
+        below, size = (0, -radius[node] - 1.5), 8.5 if is_group else 6.5
+        axes.annotate(label, (x, y), below, textcoords="offset points", ha="center", va="top", fontsize=size)
     axes.margins(0.17, 0.1)
     return figure
 
@@ -311,7 +309,7 @@ def matrix(day: Day) -> Figure:
     diameter = 3 + 30 * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
     colours = np.array([colour_of(name) for name in table.columns])[column]
     fill = np.where(contracts > 0, colours, PAPER)
-    axes.scatter(column, row, diameter**2, fill, edgecolors=colours, zorder=2)
+    axes.scatter(column, row, diameter**2, fill, edgecolors=colours.tolist(), zorder=2)
     for x, y, amount, size in zip(column, row, contracts, diameter, strict=True):
         below = (0, -size / 2 - 2)
         axes.annotate(signed(amount, 1), (x, y), below, textcoords="offset points", ha="center", va="top", fontsize=7)
@@ -390,7 +388,7 @@ def _last(column: pd.Series) -> float:
 def _label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
     """Labels at the right of lines, moved apart where they would overlap, each tied to its line's end."""
     low, high = axes.get_ylim()
-    height = axes.get_position().height * axes.figure.get_size_inches()[1]
+    height = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
     gap = (high - low) * 0.145 / max(height, 0.1)
     known = {text: end for text, end in ends.items() if np.isfinite(end[0])}
     order = sorted(known, key=lambda text: known[text][0])
@@ -432,7 +430,7 @@ def _stacks(axes: Axes, slices: pd.DataFrame) -> None:
         for name in slices:
             part = np.where(sign * slices[name] > 0, slices[name], 0.0)
             if part.any():
-                bounds = (np.append(values, values[-1:]) for values in (base, base + part))
-                axes.fill_between(edges, *bounds, step="post", color=colour_of(str(name)), linewidth=0)
+                lower, upper = np.append(base, base[-1:]), np.append(base + part, (base + part)[-1:])
+                axes.fill_between(edges, lower, upper, step="post", color=colour_of(str(name)), linewidth=0)
             base = base + part
     axes.axhline(0, color=INK, alpha=0.6, linewidth=0.8)

@@ -24,10 +24,23 @@ NUMBER = re.compile(r"[-+−]?[\d,.:]+( ?%)?|[-+−]|")
 def page(title: str, body: Iterable[str]) -> str:
     """Return a whole document."""
     style = STYLE_SHEET.read_text(encoding="utf-8")
-    head = '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    head += f'<meta name="color-scheme" content="light dark">\n<title>{escape(title)}</title>\n<style>\n{style}</style>'
-    main = "\n".join(filter(None, body))
-    return f'<!doctype html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n<main>\n{main}\n</main>\n</body>\n</html>\n'
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+{"\n".join(filter(None, body))}
+</main>
+</body>
+</html>
+"""
 
 
 def header(title: str, under: str, lead: str) -> str:

@@ -41,8 +41,9 @@ FIGURES = {
     "price": Shown(
         figures.price,
         "Price, and who moved it",
-        "The middle of the best quotes, in the colour of those whose messages moved it most from one bar to the next; the "
-        "wide grey line, where there is one, is the real day. Below, how far each group moved it, up and down. Mechanical.",
+        "The middle of the best quotes, in the colour of those whose messages moved it most from one bar to the "
+        "next; the wide grey line, where there is one, is the real day. Below, how far each group moved it, up and "
+        "down. Mechanical.",
     ),
     "points": Shown(
         figures.points,
@@ -62,20 +63,20 @@ FIGURES = {
     "liquidity": Shown(
         figures.liquidity,
         "Top of the book and spread",
-        "Means of each bar; dashed, what market makers want to show. The folder of a run keeps the best quotes only: what "
-        "stood behind them is in the messages that --lobster writes.",
+        "Means of each bar; dashed, what market makers want to show. The folder of a run keeps the best quotes "
+        "only: what stood behind them is in the messages that --lobster writes.",
     ),
     "volatility": Shown(
         figures.volatility,
         "Implied volatility",
-        "The model's VIX and VIX1D, and the volatility at the money of the next expiry; dots, where there are any, are the "
-        "real VIX.",
+        "The model's VIX and VIX1D, and the volatility at the money of the next expiry; dots, where there are any, "
+        "are the real VIX.",
     ),
     "dealers": Shown(
         figures.dealers,
         "Dealers' greeks over the day",
-        "All dealers together. The delta of their options, and the futures held against it: what does not cancel is not "
-        "hedged. Options of the day are settled at the close.",
+        "All dealers together. The delta of their options, and the futures held against it: what does not cancel is "
+        "not hedged. Options of the day are settled at the close.",
     ),
     "against_spot": Shown(
         figures.against_spot,
@@ -86,14 +87,14 @@ FIGURES = {
     "dominoes": Shown(
         figures.dominoes,
         "Who set off whom",
-        "The largest decisions, each with its time, and all others of a group as one, with the points they moved. Size: "
-        "points moved. Arrows go to those who traded because of the move; dashed, against it.",
+        "The largest decisions, each with its time, and all others of a group as one, with the points they moved. "
+        "Size: points moved. Arrows go to those who traded because of the move; dashed, against it.",
     ),
     "matrix": Shown(
         figures.matrix,
         "From group to group",
-        "Thousand contracts that the group of the row traded in answer to moves by the group of the column. Hollow: traded "
-        "against the move.",
+        "Thousand contracts that the group of the row traded in answer to moves by the group of the column. Hollow: "
+        "traded against the move.",
     ),
 }
 LABELS = {
@@ -255,9 +256,9 @@ def _dominoes(day: Day) -> str:
     if rows.empty:
         return html.section("Dominoes", html.paragraph("No decision moved the price."))
     caption = (
-        f"The {len(rows)} decisions that moved the price most, in order of time; their points include what makers did in "
-        "answer. Set off by: whose moves they answered, by share. Mechanical, and it overstates how much the price alone "
-        "explains."
+        f"The {len(rows)} decisions that moved the price most, in order of time; their points include what makers "
+        "did in answer. Set off by: whose moves they answered, by share. Mechanical, and it overstates how much the "
+        "price alone explains."
     )
     head = ("time", "who", "alarm", "bought, contracts", "moved, points", "set off by")
     table = html.table(caption, head, [_domino(day, domino, row) for domino, row in rows.iterrows()])
@@ -273,9 +274,9 @@ def _domino(day: Day, domino: Any, row: pd.Series[Any]) -> tuple[str, ...]:
 
 def _without(day: Day) -> str:
     text = (
-        "Counterfactual: this report cannot say. All of its attributions are mechanical. What a group was good for is the "
-        "difference between runs with and without it on the same seeds, and one seed is one draw; thinbook sweep and "
-        "thinbook compare make such pairs."
+        "Counterfactual: this report cannot say. All of its attributions are mechanical. What a group was good for "
+        "is the difference between runs with and without it on the same seeds, and one seed is one draw; thinbook "
+        "sweep and thinbook compare make such pairs."
     )
     return html.section("What would have happened without them", html.paragraph(text))
 
@@ -292,8 +293,8 @@ def _again(day: Day) -> str:
         ("finished", f"{facts.get('finished', '')}, after {run.summary.get('wall_seconds', 0):,.0f} s"),
     ]
     verify = (
-        "Or from the folder of the run alone, which has the whole scenario: thinbook verify DIR runs it again and compares "
-        "the tapes, to the byte."
+        "Or from the folder of the run alone, which has the whole scenario: thinbook verify DIR runs it again and "
+        "compares the tapes, to the byte."
     )
     warning = "Option books are assumptions and parameters calibrated or guessed: a simulated day explains no real one."
     return html.section(

@@ -111,8 +111,8 @@ def _foremost(day: Day) -> Iterator[str]:
         who, why = who_and_why(row)
         fell, moved = clock_text(int(row["time_ns"]))[:5], signed(row["points"], 2)
         yield (
-            f"The largest single domino fell at {fell}: {who} {_deal(int(row['traded']))} (alarm: {why}) and moved the price "
-            f"by {moved} points."
+            f"The largest single domino fell at {fell}: {who} {_deal(int(row['traded']))} (alarm: {why}) and moved "
+            f"the price by {moved} points."
         )
         if found := causes(day, number_):
             group, share = found[0]

@@ -86,9 +86,9 @@ def _in_words(done: pd.DataFrame, factors: list[str]) -> str:
     fall = median(done[FALL])
     seeds = done["seed"].nunique()
     return (
-        f"{len(done):,} runs with {seeds:,} seeds, over {', '.join(factors)}. The median of all from the high to the close "
-        f"is {number(fall.value, 2)} %; how it depends on each factor is below. Intervals are of the median, 95 %, and say "
-        "how sure it is, not how far single runs lie apart: those are the dots."
+        f"{len(done):,} runs with {seeds:,} seeds, over {', '.join(factors)}. The median of all from the high to the "
+        f"close is {number(fall.value, 2)} %; how it depends on each factor is below. Intervals are of the median, "
+        "95 %, and say how sure it is, not how far single runs lie apart: those are the dots."
     )
 
 
