@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -37,11 +38,15 @@ STYLE: Any = {
 
 
 def svg_text(figure: Figure) -> str:
-    """Return a figure as SVG, without the date that would make two equal figures differ."""
+    """Return a figure as SVG, paths to 0.01 points, without the date that would make two equal figures differ."""
     text = StringIO()
     with rc_context(STYLE):
         figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    return re.sub(r' d="([^"]*)"', lambda found: f' d="{_short(found[1])}"', text.getvalue())
+
+
+def _short(path: str) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(path.split()))
 
 
 def save_figure(figure: Figure, stem: Path) -> None:

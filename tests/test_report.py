@@ -16,7 +16,7 @@ from sim import cli
 from sim.records import record
 from sim.report import figures, html, pdf
 from sim.report.day import MOST_POINTS, Day
-from sim.report.run import FIGURES, report
+from sim.report.run import FIGURES
 from sim.report.words import number, signed
 from sim.scenario import load
 from sim.sweep import report as of_sweep

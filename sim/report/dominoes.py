@@ -10,9 +10,10 @@ import pandas as pd
 
 from sim.report.day import Day
 
-LARGEST = 24
+LARGEST = 20
 """Decisions that stand alone."""
-MOST_PARENTS = 3
+MOST_PARENTS = 2
+"""Edges to one node of the network."""
 SMALLEST_CELL = 50.0
 """Contracts."""
 
@@ -64,7 +65,7 @@ def places(graph: nx.DiGraph) -> dict[Hashable, np.ndarray]:
         turn = 2.4 * place  # the golden angle: no two of them begin at one point
         aside = 0.15 * np.array([np.cos(turn), np.sin(turn)])
         start[node] = 0.5 * ring.get(graph.nodes[node]["group"], np.zeros(2)) + aside
-    return nx.spring_layout(ties, k=0.32, pos=start, fixed=groups or None, iterations=200, seed=1)
+    return nx.spring_layout(ties, k=0.5, pos=start, fixed=groups or None, iterations=200, seed=1)
 
 
 def provoked(day: Day) -> pd.DataFrame:

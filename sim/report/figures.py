@@ -18,6 +18,7 @@ from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from sim.analysis.day import WATCHED_POINTS
+from sim.analysis.tape import UNKNOWN
 from sim.figures import INK, PAPER, STYLE
 from sim.palette import colour_of, name_of
 from sim.report.day import Day
@@ -71,10 +72,13 @@ def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
 
 
 def _pushers(day: Day) -> list[str]:
-    """The group that pushed most in the direction of each step of the mid, from one bar to the next."""
+    """The group that pushed most in the direction of each step of the mid, that of the step before if there was none."""
     steps = day.points.diff().iloc[1:]
     toward = steps.mul(np.sign(day.bars["mid"].diff().iloc[1:].to_numpy()), axis=0)
-    return [str(name) for name in toward.idxmax(axis=1)] if steps.size else []
+    if not steps.size:
+        return []
+    moved = toward.idxmax(axis=1).where(toward.max(axis=1) > 0)
+    return moved.ffill().bfill().fillna(UNKNOWN).tolist()
 
 
 def _coloured_line(axes: Axes, line: pd.Series, groups: list[str]) -> None:
@@ -103,8 +107,8 @@ def _levels(axes: Axes, day: Day) -> None:
                 linestyle="-" if watched else (0, (1, 2)),
             )
             text = f"{level:g}" if watched else f"strike {level:g}"
-            behind = {"facecolor": PAPER, "edgecolor": "none", "pad": 1}
-            axes.text(0.006, level, text, transform=axes.get_yaxis_transform(), fontsize=8, va="center", bbox=behind)
+            across = axes.get_yaxis_transform()
+            axes.text(0.998, level, text, transform=across, fontsize=8, alpha=0.8, ha="right", va="bottom")
 
 
 def _news(axes: Axes, day: Day) -> None:
@@ -267,7 +271,7 @@ def dominoes(day: Day) -> Figure:
     figure.subplots_adjust(left=0, right=1, top=1, bottom=0)
     axes.set_axis_off()
     where = places(graph)
-    radius = {node: 3 + 1.9 * abs(points) ** 0.5 for node, points in graph.nodes(data="points")}
+    radius = {node: 2.5 + 1.5 * abs(points) ** 0.5 for node, points in graph.nodes(data="points")}
     largest_edge = max((abs(contracts) for *_, contracts in graph.edges(data="contracts")), default=1.0)
     for parent, child, contracts in graph.edges(data="contracts"):
         if parent != child:
