@@ -289,6 +289,30 @@ def sensitivity(
     main(folder, output)
 
 
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or of a sweep.")],
+    pdf: Annotated[bool, typer.Option("--pdf", help="Print it to a PDF too; needs Chromium.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Write a run's figures as SVG and PNG, too.")] = False,
+) -> None:
+    """Write a run's or a sweep's report anew."""
+    from sim.records import load_run
+    from sim.report import pdf as printer
+    from sim.report import run as of_run
+    from sim.sweep import report as of_sweep
+
+    if of_sweep.is_sweep(folder):
+        page = of_sweep.write_report(folder)
+    else:
+        done = load_run(folder)
+        page = of_run.write_report(done)
+        if figures:
+            print(of_run.write_figures(done))
+    print(page)
+    if pdf:
+        print(printer.print_pdf(page))
+
+
 def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     # As with `python -m`: a scenario may name agents of modules in the folder where the user stands.

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,21 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+INK, PAPER = "#1c1d20", "#ffffff"
+"""Text and lines that mean no group, and what is behind them; a dark page puts colours of its own in their place."""
+
 STYLE: Any = {
     "font.size": 9.0,
+    **dict.fromkeys(
+        ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color", "grid.color"), INK
+    ),
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.alpha": 0.25,
+    "axes.axisbelow": True,
+    "grid.alpha": 0.15,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",
     "legend.frameon": False,
@@ -28,11 +38,15 @@ STYLE: Any = {
 
 
 def svg_text(figure: Figure) -> str:
-    """Return a figure as SVG, without the date that would make two equal figures differ."""
+    """Return a figure as SVG, paths to 0.01 points, without the date that would make two equal figures differ."""
     text = StringIO()
     with rc_context(STYLE):
         figure.savefig(text, format="svg", metadata={"Date": None})
-    return text.getvalue()
+    return re.sub(r' d="([^"]*)"', lambda found: f' d="{_short(found[1])}"', text.getvalue())
+
+
+def _short(path: str) -> str:
+    return re.sub(r"(\.\d\d)\d+", r"\1", " ".join(path.split()))
 
 
 def save_figure(figure: Figure, stem: Path) -> None:

@@ -34,6 +34,9 @@ DECISION_COLUMNS = (
 )
 
 
+DECISION_INTEGERS = "decision time_ns agent quotes_from quotes_to contracts".split()  # noqa: SIM905
+
+
 class Recorder:
     """Columns of the run's tables; `latest` holds the last bar's values, by name."""
 
@@ -125,9 +128,13 @@ class Recorder:
             "bars": pd.DataFrame(self._bars).astype({"time_ns": np.int64}),
             "trades": _tape(market.tape(TRADE_TAPE, TRADES), TRADE_COLUMNS),
             "quotes": _tape(market.tape(QUOTE_TAPE, QUOTES), QUOTE_COLUMNS),
-            "decisions": pd.DataFrame(map(self._decision_row, self._decisions), columns=DECISION_COLUMNS),
+            "decisions": self._decision_table(),
             "agents": self._agents(),
         }
+
+    def _decision_table(self) -> pd.DataFrame:
+        table = pd.DataFrame(map(self._decision_row, self._decisions), columns=DECISION_COLUMNS)
+        return table.astype(dict.fromkeys(DECISION_INTEGERS, np.int64))  # also where nobody decides
 
     def _agents(self) -> pd.DataFrame:
         bars, people = len(self._snapshots), len(self._traders)

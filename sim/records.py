@@ -2,6 +2,7 @@
 
     scenario.toml   complete, see `sim.tables`     provenance.json  versions, commit, seed, SHA-256 of the tape
     summary.json    the day in numbers               bars, trades, quotes, decisions, agents .parquet
+    report.html     all of it to be read, see `sim.report`
 
 A folder is written under a hidden name beside its place and then renamed, so that a folder under its own name is
 always a finished one. It can be replaced by a run of the same scenario and seed, and by nothing else.
@@ -205,6 +206,8 @@ def write_run(
     events : mapping, optional
         Events of a day, as `sim.lobster.write_pair` takes them, to be written as LOBSTER files.
     """
+    from sim.report.run import write_report  # matplotlib is not for every worker of a sweep
+
     folder = Path(folder)
     check_place(folder, scenario, seed)
     if missing := [name for name in FRAMES if name not in frames]:
@@ -218,6 +221,7 @@ def write_run(
             _write_table(draft / f"{name}.parquet", frames[name])
         for day, rows in (events or {}).items():
             write_pair(draft / "lobster", _stem(scenario, day), rows)
+        write_report(load_run(draft))
     return folder
 
 

@@ -15,6 +15,7 @@ from sim import cli
 def thinbook(tmp_path, monkeypatch, capsys):
     """The command, run in a folder with day.toml: arguments in; exit code, stdout and stderr out."""
     monkeypatch.setattr("sim.records.MarketModel", FakeModel)
+    monkeypatch.setattr("sim.report.run.report", lambda run: "<!doctype html>")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     (tmp_path / "book.csv").write_text(BOOK)

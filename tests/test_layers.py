@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("sim/**/*.py"), *ROOT.glob("agents/*.py")])
 ORDER = [
-    "sim.kernel sim.units",
+    "sim.kernel sim.units sim.palette sim.figures sim.files",
     "sim.greeks sim.clock",
     "sim.options",
     "sim.surface",
@@ -22,7 +22,7 @@ ORDER = [
     "sim.view sim.floor",
     "sim.recorder",
     "sim.model",
-    "sim.records",
+    "sim.report sim.records",
 ]
 """Modules from below to above; one may import those of lower rows and of its own. Those not named stand above."""
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row.split()}

@@ -15,6 +15,7 @@ import pytest
 from sim.cli import app
 from sim.model import MarketModel
 from sim.records import FILES
+from sim.report.run import REPORT
 from sim.scenario import load, parse_setting
 
 ROOT = Path(__file__).parents[1]
@@ -104,7 +105,7 @@ def test_settings_that_are_typed_are_understood():
 
 
 def test_the_run_folder_is_told_whole():
-    assert first_cells("file | contents") == set(FILES)
+    assert first_cells("file | contents") == {*FILES, REPORT}
 
 
 def test_files_exist():

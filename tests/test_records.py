@@ -10,12 +10,14 @@ from dummies import BOOK, DAY, FakeModel
 from sim import records
 from sim.recorder import tape_sha256
 from sim.records import RecordError, check_place, comparison, load_run, record, verify, write_run
+from sim.report.run import REPORT
 from sim.scenario import ScenarioError, load
 
 
 @pytest.fixture
 def scenario(tmp_path, monkeypatch):
     monkeypatch.setattr("sim.records.MarketModel", FakeModel)
+    monkeypatch.setattr("sim.report.run.report", lambda run: "<!doctype html>")
     (tmp_path / "book.csv").write_text(BOOK)
     (tmp_path / "day.toml").write_text(DAY)
     return load(tmp_path / "day.toml")
@@ -53,7 +55,7 @@ def test_the_tape_has_no_fractions():
 
 def test_a_run_is_read_back_as_it_was_written(scenario, folder):
     run = record(scenario, 7, folder, settings={"depth_musd": 5})
-    assert contents(folder) == sorted(records.FILES)
+    assert contents(folder) == sorted([*records.FILES, REPORT])
     assert contents(folder.parent) == ["day"]
     assert run.scenario.digest == scenario.digest
     assert run.seed == 7
@@ -102,7 +104,7 @@ def test_a_run_replaces_itself(scenario, folder):
     record(scenario, 7, folder)
     (folder / "note.txt").touch()
     record(scenario, 7, folder)
-    assert contents(folder) == sorted(records.FILES)
+    assert contents(folder) == sorted([*records.FILES, REPORT])
     assert contents(folder.parent) == ["day"]
 
 

@@ -3,6 +3,7 @@
 from sim.analysis.cascade import (
     cascade_sizes,
     domino_graph,
+    domino_tables,
     dominoes,
     generations,
     group_matrix,
@@ -15,6 +16,7 @@ __all__ = [
     "cascade_sizes",
     "contracts_by_group",
     "domino_graph",
+    "domino_tables",
     "dominoes",
     "generations",
     "group_matrix",

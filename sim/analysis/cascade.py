@@ -67,6 +67,26 @@ def domino_graph(frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.0
     """
     import networkx as nx
 
+    nodes, edges = domino_tables(frames, smallest_share)
+    names = nodes.pop("node")
+    graph = nx.DiGraph()
+    graph.add_nodes_from(zip(names, nodes.to_dict("records"), strict=True))
+    _add_edges(graph, names, edges)
+    return graph
+
+
+def domino_tables(
+    frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.005
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Nodes and edges of `domino_graph` as tables, which take a third of the time where not all of it is wanted.
+
+    Returns
+    -------
+    nodes : DataFrame
+        Indexed by number: `node`, its name in the graph, and its attributes.
+    edges : DataFrame
+        Numbers of `parent` and `child`, and the attributes.
+    """
     trades, quotes, decisions = frames["trades"], frames["quotes"], frames["decisions"]
     owner_group = owner_groups(frames["agents"])
     messages = _messages(trades, quotes, owner_group)
@@ -86,11 +106,7 @@ def domino_graph(frames: Mapping[str, pd.DataFrame], smallest_share: float = 0.0
     edges = all_edges[all_edges["share"] >= smallest_share]
     points = np.bincount(credited[of_quote], moves, nodes.total) * HALF_TICK_POINTS
     table = nodes.table(messages, decisions).assign(traded=traded, volume=volume, points=points)
-    table = table[(table["volume"] > 0) | (table["points"] != 0) | table.index.isin(edges["parent"])]
-    graph = nx.DiGraph()
-    graph.add_nodes_from(zip(table.pop("node"), table.to_dict("records"), strict=True))
-    _add_edges(graph, nodes.names, edges)
-    return graph
+    return table[(table["volume"] > 0) | (table["points"] != 0) | table.index.isin(edges["parent"])], edges
 
 
 # Messages
@@ -101,6 +117,7 @@ def _messages(trades: pd.DataFrame, quotes: pd.DataFrame, owner_group: Mapping[i
 
     A stop that fires keeps its older order number, and was provoked by the message whose trade reached it.
     """
+    trades = trades[np.diff(trades["seq"], prepend=-1) != 0]
     taken = trades[["seq", "time_ns", "cause"]].assign(
         owner=trades["taker"],
         decision=trades["taker_decision"],
@@ -273,10 +290,11 @@ def _single(parent: np.ndarray, child: np.ndarray, points: np.ndarray, traded: n
     )
 
 
-def _add_edges(graph: nx.DiGraph, names: list[Hashable], edges: pd.DataFrame) -> None:
+def _add_edges(graph: nx.DiGraph, names: pd.Series, edges: pd.DataFrame) -> None:
     columns = (edges[name].tolist() for name in ("parent", "child", "share", "points", "contracts"))
+    name = names.to_dict()
     graph.add_edges_from(
-        (names[parent], names[child], {"share": share, "points": points, "contracts": contracts})
+        (name[parent], name[child], {"share": share, "points": points, "contracts": contracts})
         for parent, child, share, points, contracts in zip(*columns, strict=True)
     )
 

@@ -13,10 +13,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sim.files import aside
 from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, read_sweep
 from sim.sweep.loop import State, alone_in, pools, run_all, state_of
-from sim.sweep.parts import FAILED, Job, aside, check_table_name, jobs_of, planned, write_plan
+from sim.sweep.parts import FAILED, Job, check_table_name, jobs_of, planned, write_plan
 from sim.sweep.refine import refined, require_boundary, with_added
 
 err = Console(markup=False, highlight=False, stderr=True)

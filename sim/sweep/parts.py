@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +27,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sim.files import aside
 from sim.scenario import load, one_line
 from sim.sweep.design import Design, Sweep, SweepError
 
@@ -174,18 +174,6 @@ def _write_part(path: Path, row: pa.Table) -> None:
 def _content_digest(row: pa.Table) -> str:
     """Digest of names and values: checksums of pages leave the names out."""
     return hashlib.sha256(json.dumps(row.to_pylist()).encode()).hexdigest()
-
-
-@contextmanager
-def aside(path: Path) -> Iterator[Path]:
-    """A hidden file that takes the place of `path` if all goes well, and vanishes if not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{platform.node()}.{os.getpid()}")
-    try:
-        yield draft
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 # Reading

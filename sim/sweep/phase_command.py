@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.analysis.impact import WINDOWS_NS
-from sim.sweep.parts import FAILED, aside
+from sim.files import aside
+from sim.sweep.parts import FAILED
 from sim.sweep.phase import DEPTH, Phase, phase
 from sim.sweep.phase_figures import draw
 

@@ -19,9 +19,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import entropy
 
+from sim.files import aside
 from sim.sweep.critical import crash_responses
 from sim.sweep.design import Sweep, SweepError
-from sim.sweep.parts import DONE, aside, table_of
+from sim.sweep.parts import DONE, table_of
 from sim.sweep.phase import DEPTH, crashed, level_of, other_factor, require_depths
 from sim.sweep.resampling import weights_of
 

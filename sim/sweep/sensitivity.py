@@ -15,9 +15,10 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from sim.figures import STYLE, save_figure
+from sim.files import aside
 from sim.scenario import did_you_mean
 from sim.sweep.design import Design, SweepError, unit_points
-from sim.sweep.parts import DONE, FAILED, aside, design_of, factors_of, read_plan, table_of
+from sim.sweep.parts import DONE, FAILED, design_of, factors_of, read_plan, table_of
 
 INDICES = {
     "saltelli": {"S1": "first order: alone", "ST": "total: alone and with others"},

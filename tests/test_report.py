@@ -1,0 +1,347 @@
+"""The report: it says what the tables say, adds up, and needs nothing but itself."""
+
+import re
+import shutil
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_sweeps import made_sweep
+from probes import CROWD, QUIET, WALLS
+
+from sim import cli
+from sim.records import record
+from sim.report import figures, html, pdf
+from sim.report.day import MOST_POINTS, Day
+from sim.report.run import FIGURES
+from sim.report.words import number, signed
+from sim.scenario import load
+from sim.sweep import report as of_sweep
+from sim.sweep.report import levels, median
+
+VOID = {"meta", "img", "br"}
+REAL = """
+[real]
+close = 6655.0
+high_to_close_pct = -1.2
+
+[real_course]
+price_points = [["09:30", 6700.0], ["09:35", 6660.0]]
+vix = [["09:30", 20.0]]
+"""
+
+
+class Page(HTMLParser):
+    """What a page holds: its text, elements and attributes, and whether all that is opened is closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.text, self.tags, self.attributes, self.open = "", [], [], []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def made(text, folder, seed=3, **overrides):
+    return record(load(text, overrides), seed, folder)
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory):
+    """A run of ten minutes with everyone in it."""
+    return made(
+        CROWD.replace("\n[agents.makers]", REAL + "\n[agents.makers]", 1), tmp_path_factory.mktemp("runs") / "crowd"
+    )
+
+
+@pytest.fixture(scope="module")
+def page(crowd):
+    return Page((crowd.folder / "report.html").read_text())
+
+
+@pytest.fixture
+def thinbook(monkeypatch, capsys):
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["thinbook", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        return caught.value.code or 0, *capsys.readouterr()
+
+    return run
+
+
+# It needs nothing but itself
+
+
+def test_it_is_one_small_file_without_scripts_or_anything_from_elsewhere(crowd, page):
+    text = (crowd.folder / "report.html").read_text()
+    assert len(text.encode()) < 3_000_000
+    assert "://" not in text
+    assert "@import" not in text
+    assert not re.search(r"url\((?!#)", text)
+    assert set(page.tags).isdisjoint({"script", "link", "iframe", "object", "embed", "img", "base", "form"})
+    assert not [name for name, _ in page.attributes if name.startswith("on") or name == "src"]
+    assert page.open == []
+
+
+def test_names_within_it_are_known_and_figures_are_described(page):
+    known = {value for name, value in page.attributes if name == "id"}
+    assert {value[1:] for name, value in page.attributes if name == "href"} <= known
+    assert (
+        page.tags.count("svg")
+        == page.tags.count("figure")
+        == sum(name == "role" and value == "img" for name, value in page.attributes)
+    )
+    assert all(value for name, value in page.attributes if name == "aria-label")
+
+
+def test_text_is_escaped(tmp_path):
+    title = 'A <b>bold</b> & "quoted" day'
+    run = made(WALLS.replace("Two orders and a probe", title.replace('"', '\\"')), tmp_path / "run")
+    text = (run.folder / "report.html").read_text()
+    assert "<b>" not in text
+    assert title in Page(text).text
+
+
+# It says what the tables say
+
+
+def test_it_has_the_numbers_of_the_summary(crowd, page):
+    summary = crowd.summary
+    for key in ("open", "high", "low", "close", "prior_close", "vix_close"):
+        assert f"{summary[key]:,.2f}" in page.text, key
+    assert summary["time_of_high"] in page.text
+    for group, points in summary["price_points_by_group"].items():
+        assert signed(points, 3) in page.text, group
+    for table in ("gross_contracts_by_group", "net_contracts_by_group", "dealers_contracts_by_stage"):
+        assert all(f"{abs(contracts):,}" in page.text for contracts in summary[table].values())
+    assert crowd.scenario.digest in page.text
+    assert crowd.tape_sha256 in page.text
+    assert crowd.provenance["versions"]["numpy"] in page.text
+
+
+def test_the_real_day_stands_beside_it_where_it_is_known(crowd, page):
+    assert "6,655.00" in page.text
+    assert "real day closed 1.20 %" in page.text
+    assert Day(crowd).real("price_points").to_dict() == {9.5: 6700.0, 9 + 35 / 60: 6660.0}
+    assert Day(crowd).real("vix").tolist() == [20.0]
+
+
+def test_points_add_up_to_the_way_of_the_price(crowd):
+    day = Day(crowd)
+    mids = (day.quotes["bid_ticks"] + day.quotes["ask_ticks"])[lambda twice: twice.index.isin(day.quotes.index)] / 8
+    way = mids.iloc[-1] - mids.iloc[0]
+    assert day.points.iloc[-1].sum() == way == sum(crowd.summary["price_points_by_group"].values())
+    assert day.dominoes[0]["points"].sum() == way
+    assert (day.points.sum(axis=1) + mids.iloc[0]).to_numpy() == pytest.approx(day.bars["mid"].to_numpy())
+
+
+def test_contracts_are_those_of_the_summary(crowd):
+    day, summary = Day(crowd), crowd.summary
+    assert day.bought.iloc[-1].to_dict() == {
+        g: n for g, n in summary["net_contracts_by_group"].items() if g in day.bought
+    }
+    assert (day.bought.sum(axis=1) == 0).all()
+    assert day.taken.iloc[-1].sum() == summary["volume_contracts"]
+    slices = figures._slices(day, day.taken)
+    assert slices.sum().sum() == summary["volume_contracts"]
+
+
+def test_positions_are_those_of_the_agents(crowd):
+    day, agents = Day(crowd), crowd.frame("agents")
+    last = agents[agents["time_ns"] == agents["time_ns"].max()]
+    etfs = last.loc[last["group"] == "etfs", "position"].sum()
+    assert day.bought["etfs"].iloc[-1] == etfs
+    assert day.dealers["gamma"].iloc[0] == pytest.approx(
+        agents.loc[(agents["group"] == "dealers") & (agents["time_ns"] == agents["time_ns"].min()), "gamma"].sum()
+    )
+
+
+def test_the_starting_book_has_the_greeks_that_the_dealers_start_with(crowd):
+    """After one bar nothing was traded but what hedgers bought; at its spot and vol the two nearly agree."""
+    day = Day(crowd)
+    start = day.dealers.iloc[0]
+    greeks = day.against_spot(np.array([day.bars["mid"].iloc[0]])).iloc[0]
+    assert greeks["delta"] == pytest.approx(start["delta"], rel=0.2)
+    assert greeks["gamma"] == pytest.approx(start["gamma"], rel=0.3)
+
+
+def test_a_series_has_at_most_500_points(tmp_path):
+    run = made(QUIET, tmp_path / "run", **{"session.bar_seconds": 1, "session.end": "09:40"})
+    bars = Day(run).bars
+    assert 250 <= len(bars) <= MOST_POINTS
+    assert bars["time_ns"].iloc[-1] == run.frame("bars")["time_ns"].iloc[-1]
+
+
+def test_numbers_have_signs_and_nothing_has_none():
+    assert [signed(value) for value in (12345, -3, 0, -0.2)] == ["+12,345", "−3", "0", "0"]
+    assert [number(value, 1) for value in (-1234.56, None, float("nan"))] == ["−1,234.6", "none", "none"]
+
+
+# The same run, the same report
+
+
+def test_a_report_is_remade_to_the_byte(crowd, thinbook):
+    file = crowd.folder / "report.html"
+    before = file.read_bytes()
+    file.unlink()
+    code, out, err = thinbook("report", crowd.folder)
+    assert (code, out, err) == (0, f"{file}\n", "")
+    assert file.read_bytes() == before
+
+
+def test_only_times_differ_when_a_day_is_run_again(tmp_path):
+    runs = [made(WALLS, tmp_path / name) for name in ("a", "b")]
+    texts = [(run.folder / "report.html").read_text() for run in runs]
+    first, second = (re.sub(r"<dt>finished</dt><dd>.*?</dd>", "", text) for text in texts)
+    assert first == second
+
+
+def test_figures_are_written_when_asked_for(crowd, thinbook, monkeypatch):
+    saved = []
+    monkeypatch.setattr("sim.report.run.save_figure", lambda figure, stem: saved.append(stem))
+    code, out, _ = thinbook("report", crowd.folder, "--figures")
+    assert (code, out.splitlines()[0]) == (0, str(crowd.folder / "figures"))
+    assert saved == [crowd.folder / "figures" / name for name in FIGURES]
+
+
+# Days on which little happens
+
+
+@pytest.mark.parametrize(
+    ("text", "end", "told"),
+    [
+        (QUIET, "09:31", "The day was quiet"),
+        (WALLS, "09:31", "nothing was traded"),
+        (CROWD, "09:30:30", "the index opened at"),
+    ],
+    ids=["one minute without options and decisions", "no trade", "half a minute of everyone"],
+)
+def test_a_dull_day_has_a_report_too(tmp_path, text, end, told):
+    run = made(text, tmp_path / "run", **{"session.end": end})
+    page = Page((run.folder / "report.html").read_text())
+    assert told in page.text
+    assert page.open == []
+    assert "real day" not in page.text.replace("is the real day", "")
+
+
+# Labels
+
+
+def test_labels_keep_their_distance_and_their_order():
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        values = sorted(rng.uniform(0, 10, rng.integers(1, 12)))
+        places = figures._apart(values, 0.5, 0.0, 10.0)
+        assert (np.diff(places) >= 0.5 - 1e-9).all()
+    assert figures._apart([1.0, 5.0], 0.5, 0.0, 10.0) == [1.0, 5.0]
+
+
+# Broken folders
+
+
+def test_a_broken_folder_is_one_line(crowd, thinbook, tmp_path):
+    folder = tmp_path / "broken"
+    shutil.copytree(crowd.folder, folder)
+    (folder / "bars.parquet").unlink()
+    assert thinbook("report", folder) == (2, "", f"thinbook: {folder}: no run folder, bars.parquet is missing\n")
+    code, _, err = thinbook("report", tmp_path / "brocken")
+    assert (code, "did you mean 'broken'" in err, err.count("\n")) == (2, True, 1)
+
+
+# PDF
+
+
+def test_it_is_printed(crowd, thinbook):
+    if not any(map(shutil.which, pdf.BROWSERS)):
+        pytest.skip("no chromium on this machine: apt-get install chromium")
+    code, out, err = thinbook("report", crowd.folder, "--pdf")
+    assert (code, err) == (0, "")
+    file = crowd.folder / "report.pdf"
+    assert out.splitlines()[-1] == str(file)
+    assert file.read_bytes().startswith(b"%PDF")
+
+
+def test_without_a_browser_it_says_what_is_missing(crowd, thinbook, monkeypatch):
+    monkeypatch.setattr(pdf, "BROWSERS", ("no-such-browser",))
+    code, _, err = thinbook("report", crowd.folder, "--pdf")
+    assert code == 2
+    assert err.startswith("thinbook: --pdf needs Chromium or Chrome, which is not here")
+    assert err.count("\n") == 1
+
+
+# Elements
+
+
+def test_columns_of_numbers_stand_right():
+    cells = html.table("caption", ("", "number", "word"), [("a", "−1.5", "x"), ("b", "12 %", "7")])
+    assert cells.count('class="number"') == 3
+
+
+# Sweeps
+
+
+def outcome(depth, seed):
+    """Nine days at each of three depths, and a failure at a fourth."""
+    if depth == 20.0:
+        return "ValueError: <out> of hand" if seed == 1 else None
+    fall = -20.0 / depth + seed / 10
+    return {"high_to_close_pct": fall, "low": 6500.0, "time_6700_lost": "11:00:00" if fall < -2 else None}
+
+
+def test_a_sweep_has_medians_and_failures_by_name(tmp_path, thinbook):
+    points = [{"depth_musd": depth} for depth in (2.0, 5.0, 11.5, 20.0)]
+    folder = made_sweep(tmp_path / "sweep-depth", points, 9, lambda point, seed: outcome(point["depth_musd"], seed))
+    (folder / "phase").mkdir()
+    (folder / "phase" / "curves.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>a(1)</script></svg>")
+    code, out, err = thinbook("report", folder)
+    assert (code, out, err) == (0, f"{folder / 'report.html'}\n", "")
+    text = (folder / "report.html").read_text()
+    page = Page(text)
+    assert "<script" not in text
+    assert "phase: curves" in text
+    assert "−3.50 [" in page.text  # the median of -4 + seed / 10 over seeds 1 to 9
+    assert "depth_musd=20 seed=1" in page.text
+    assert "ValueError: <out> of hand" in page.text
+    assert "36 runs are planned and 28 made, 1 of them failed" in page.text
+
+
+def test_a_sweep_of_which_nothing_came_to_its_end(tmp_path):
+    folder = made_sweep(tmp_path / "sweep", [{"depth_musd": 2.0}], 1, lambda *_: "no")
+    assert "No run came to its end" in of_sweep.report(folder)
+
+
+def test_the_interval_of_a_median_holds_it_as_often_as_it_says():
+    """200 samples of 25 normal draws, seed 8: an interval of 95 % misses more than 25 times with p < 1e-4."""
+    rng = np.random.default_rng(8)
+    missed = sum(
+        not found.low <= 0 <= found.high for found in (median(pd.Series(rng.normal(size=25))) for _ in range(200))
+    )
+    assert missed <= 25
+    assert np.isnan(median(pd.Series([1.0, 2.0])).low)
+    assert median(pd.Series([1.0, np.nan, 3.0])).value == 2.0
+
+
+def test_many_values_of_a_factor_are_put_into_classes():
+    values = pd.Series(np.arange(120.0))
+    classes = levels(values)
+    assert classes.nunique() == 12
+    assert (classes.groupby(classes).size() == 10).all()
+    assert levels(pd.Series([True, False])).tolist() == [True, False]
