@@ -1,4 +1,4 @@
-"""One colour for every group of agents, wherever it is drawn: on the page, in the report, in the README.
+"""One colour and one name for every group of agents, wherever it is shown: on the page, in the report, in the README.
 
 The hues are those of Okabe and Ito, "Color Universal Design" (2008), which readers with the common colour blindnesses
 can tell apart; they hold on white and on black. The groups that make the market rather than move it are greys.
@@ -23,8 +23,28 @@ GROUP_COLOURS: Final = {
 """Hexadecimal colour by group, `auction` and `halt` being causes of moves that no group has."""
 OTHER_COLOUR: Final = "#8c6d9c"
 """Of groups that a user has added."""
+GROUP_NAMES: Final = {
+    "dealers": "option dealers",
+    "ctas": "trend followers",
+    "etfs": "ETF traders",
+    "hedgers": "put buyers",
+    "stops": "stop-loss holders",
+    "value": "value traders",
+    "rebalancers": "rebalancing funds",
+    "makers": "market makers",
+    "latent": "latent orders",
+    "noise": "noise traders",
+    "auction": "opening auction",
+    "halt": "end of a halt",
+}
+"""What the groups are called in a sentence."""
 
 
 def colour_of(group: str) -> str:
     """Colour of a group of agents."""
     return GROUP_COLOURS.get(group, OTHER_COLOUR)
+
+
+def name_of(group: str) -> str:
+    """Name of a group in a sentence; that of a group that a user has added is its own."""
+    return GROUP_NAMES.get(group, group)

@@ -184,6 +184,13 @@ class NewsItem(Table):
         return moment_ns(self.at, first_day)
 
 
+class RealCourse(Table):
+    """The course of the real day, by clock times of its last day: drawn behind what was simulated, used for nothing."""
+
+    price_points: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1e6)]], ...] = Field((), description="the index")
+    vix: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1000)]], ...] = Field((), description="the VIX")
+
+
 class Tables(Table):
     """All of a scenario file but its crowds."""
 
@@ -195,6 +202,7 @@ class Tables(Table):
     surface: SurfaceParams = SurfaceParams()
     news: tuple[NewsItem, ...] = ()
     real: dict[str, JsonValue] = Field({}, description="the real day's numbers, under the keys of a run's summary")
+    real_course: RealCourse | None = None
 
     @model_validator(mode="after")
     def _options_alive(self) -> Self:
@@ -242,8 +250,8 @@ class Scenario(Tables):
 
     Attributes
     ----------
-    title, depth_musd, session, market, options, surface, news, real
-        The tables of the file. `options` is None in a market without options.
+    title, depth_musd, session, market, options, surface, news, real, real_course
+        The tables of the file. `options` is None in a market without options, `real_course` where none is known.
     crowds : tuple of Crowd
         The [agents.NAME] tables, in the file's order.
     path : Path or None
