@@ -200,7 +200,8 @@ class Market:
 
     def levels(self, side: int, count: int, book: int = 0) -> list[tuple[int, int]]:
         """The best prices of a side (ticks) and the contracts at each, best first; at most `count`."""
-        lane, found = book * LANES + side, []
+        lane = book * LANES + side
+        found: list[tuple[int, int]] = []
         key = int(self.b.books[book, BEST + side])
         while key != NO_KEY and len(found) < count:
             found.append((int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])))

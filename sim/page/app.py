@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from sim.page.charts import Option
 from sim.page.engine import FASTEST, Engine, State
 from sim.page.settings import SEEDS, Card, Choice, Dial, Settings, Shelf
 from sim.page.world import Frame, World
+from sim.palette import colour_of, name_of
 from sim.scenario import ScenarioError
 
 SCENARIO = "THINBOOK_SCENARIO"
@@ -135,7 +137,7 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
         _button("Reset", "mdi-restart", lambda: lab.reset(settings.value))
         _html("div", _clock(state), "clock")
         with solara.Div(classes=["grow"]):
-            _slider("Time, bars passed", state.position, 0, max(state.done, 1), 1, seek, disabled=not state.done)
+            _slider("Time, bars passed", state.position, (0, max(state.done, 1), 1), seek, disabled=not state.done)
         with solara.Div(style={"width": "168px"}):
             _select("Speed", speed.value, list(SPEEDS), choose)
 
@@ -169,6 +171,7 @@ def Controls(lab: Lab, settings: solara.Reactive[Settings]) -> None:
                 type="number",
                 dense=True,
                 outlined=True,
+                hide_details=True,
             )
             _switch("Compare two worlds on this seed", len(now.worlds) == 2, lambda on: settings.set(now.compared(on)))
         if isinstance(card, ScenarioError):
@@ -176,7 +179,7 @@ def Controls(lab: Lab, settings: solara.Reactive[Settings]) -> None:
         else:
             if len(now.worlds) == 2:
                 _worlds(place, set_place)
-            World_(lab, settings, card, place)
+            WorldControls(lab, settings, card, place)
         _waiting(lab, now, place)
 
 
@@ -205,51 +208,58 @@ def _worlds(place: int, set_place: Callable[[int], None]) -> None:
             )
 
 
+type Change = Callable[[Callable[[Choice], Choice]], None]
+"""Puts another choice in the place of that of a world."""
+
+
 @solara.component
-def World_(lab: Lab, settings: solara.Reactive[Settings], card: Card, place: int) -> None:
+def WorldControls(lab: Lab, settings: solara.Reactive[Settings], card: Card, place: int) -> None:
     """Book, dials and switches of one world."""
     choice = settings.value.worlds[place]
 
-    def change(new: Choice) -> None:
-        settings.value = settings.value.with_world(place, new)
+    def change(make: Callable[[Choice], Choice]) -> None:
+        now = settings.value
+        settings.value = now.with_world(place, make(now.worlds[place]))
 
     with solara.Div(classes=["group"]):
         if card.scenario.options and lab.shelf.books:
-            names = [OWN_BOOK, *lab.shelf.books]
-            _select("Option book", choice.book or OWN_BOOK, names, lambda name: _choose_book(lab, choice, name, change))
+            _books(lab.shelf, choice, change)
         for dial in card.dials:
             _dial(dial, choice, card.own[dial.key], change)
     with solara.Div(classes=["group"]):
         _html("h3", "Who takes part")
         with solara.Div(classes=["switches"]):
             for group in card.groups:
-                on = group not in choice.without
-                _switch(texts.name_of(group), on, lambda on, group=group: change(choice.switched(group, on)), group)
+                _member(group, choice, change)
 
 
-def _choose_book(lab: Lab, choice: Choice, name: object, change: Callable[[Choice], None]) -> None:
-    if name == OWN_BOOK or name in lab.shelf.books:
-        change(Choice(choice.values, "" if name == OWN_BOOK else str(name), choice.without))
+def _books(shelf: Shelf, choice: Choice, change: Change) -> None:
+    def choose(name: object) -> None:
+        if name == OWN_BOOK or name in shelf.books:
+            change(lambda old: replace(old, book="" if name == OWN_BOOK else str(name)))
+
+    _select("Option book", choice.book or OWN_BOOK, [OWN_BOOK, *shelf.books], choose)
 
 
-def _dial(dial: Dial, choice: Choice, own: float, change: Callable[[Choice], None]) -> None:
+def _dial(dial: Dial, choice: Choice, own: float, change: Change) -> None:
     value = choice.values.get(dial.key, own)
-    changed = "changed" if dial.key in choice.values else ""
+    kind = "changed" if dial.key in choice.values else ""
     with solara.Div():
         solara.HTML(
             tag="div",
             classes=["dial"],
             unsafe_innerHTML=f"<span>{escape(dial.label)}</span>"
-            f"<b class='{changed}'>{value:,g} <small>{escape(dial.unit)}</small></b>",
+            f"<b class='{kind}'>{value:,g} <small>{escape(dial.unit)}</small></b>",
         )
-        _slider(
-            f"{dial.label}, {dial.unit}",
-            value,
-            dial.low,
-            dial.high,
-            dial.step,
-            lambda new: change(choice.turned(dial, new, own)),
-        )
+        limits = (dial.low, dial.high, dial.step)
+        _slider(f"{dial.label}, {dial.unit}", value, limits, lambda new: change(lambda old: old.turned(dial, new, own)))
+
+
+def _member(group: str, choice: Choice, change: Change) -> None:
+    def turn(on: bool) -> None:
+        change(lambda old: old.switched(group, on))
+
+    _switch(name_of(group), group not in choice.without, turn, colour_of(group))
 
 
 def _waiting(lab: Lab, settings: Settings, place: int) -> None:
@@ -401,11 +411,12 @@ def _button(label: str, icon: str, click: Callable[[], None], *, disabled: bool 
 
 
 def _select(label: str, value: str, names: list[str], choose: Callable[[object], None]) -> None:
-    vuetify.Select(label=label, v_model=value, items=names, on_v_model=choose, dense=True, outlined=True)
+    vuetify.Select(
+        label=label, v_model=value, items=names, on_v_model=choose, dense=True, outlined=True, hide_details=True
+    )
 
 
-def _switch(label: str, on: bool, turn: Callable[[bool], None], group: str = "") -> None:
-    colour = texts.colour_of(group) if group else None
+def _switch(label: str, on: bool, turn: Callable[[bool], None], colour: str = "primary") -> None:
     vuetify.Switch(
         label=label, v_model=on, on_v_model=lambda new: turn(new is True), dense=True, color=colour, inset=False
     )
@@ -414,19 +425,19 @@ def _switch(label: str, on: bool, turn: Callable[[bool], None], group: str = "")
 def _slider(
     label: str,
     value: float,
-    low: float,
-    high: float,
-    step: float,
+    limits: tuple[float, float, float],
     turn: Callable[[object], None],
     *,
     disabled: bool = False,
 ) -> None:
+    """A slider; `limits` are its least and largest value and its step."""
+    low, high, step = limits
     vuetify.Slider(
         v_model=value,
+        on_v_model=turn,
         min=low,
         max=high,
         step=step,
-        on_v_model=turn,
         disabled=disabled,
         hide_details=True,
         dense=True,

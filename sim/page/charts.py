@@ -38,6 +38,8 @@ STRIKE_SHARE = 0.05
 SPOTS = np.linspace(0.95, 1.03, 49)
 """Prices at which the dealers' greeks are drawn, in prior closes."""
 MOST_EDGES = 24
+LABEL_ROOM = 0.1
+"""Of the largest value, what two names at the ends of lines must be apart."""
 SMALL = {"color": "SOFT", "fontSize": 11}
 
 
@@ -110,7 +112,6 @@ def _line(name: str, course: Course, colour: str, **more: Any) -> Option:
         "color": colour,
         "lineStyle": {"width": 1.5, "color": colour},
         "endLabel": label,
-        "labelLayout": {"moveOverlap": "shiftY"},
         "emphasis": {"disabled": True},
     } | more
 
@@ -147,7 +148,7 @@ def price(world: World, frames: Sequence[Frame], limits: tuple[float, float]) ->
     chart["series"].append(line | {"endLabel": {"show": False}})
     dots: dict[str, list[tuple[int, float]]] = {}
     for before, frame in zip([None, *day], day, strict=False):
-        dots.setdefault(pusher(before, frame), []).append((moment_ms(world.scenario, frame.time_ns), frame.mid))
+        dots.setdefault(pusher(world, before, frame), []).append((moment_ms(world.scenario, frame.time_ns), frame.mid))
     for group, places in dots.items():
         chart["series"].append(_dots(group, places))
     chart["grid"]["right"] = 56 if real else 16
@@ -175,13 +176,12 @@ def price_limits(worlds: Sequence[World], frames: Sequence[Sequence[Frame]]) -> 
     return 25.0 * math.floor(min(values) / 25), 25.0 * math.ceil(max(values) / 25)
 
 
-def pusher(before: Frame | None, frame: Frame) -> str:
-    """The group that moved the mid most in the direction in which the bar went; "noise" if it did not move."""
-    start = before.points if before and before.session == frame.session else {}
-    moved = {group: points - start.get(group, 0.0) for group, points in frame.points.items()}
-    way = math.copysign(1.0, sum(moved.values()))
-    best = max(moved, key=lambda group: way * moved[group])
-    return best if moved[best] else "noise"
+def pusher(world: World, before: Frame | None, frame: Frame) -> str:
+    """Who pushed the mid most in the direction in which the bar went, makers' answers counted; "noise" if it stood."""
+    start = before.pushed if before and before.session == frame.session else 0.0
+    moved = frame.pushed - start
+    best = int(np.argmax(moved * np.sign(moved.sum())))
+    return world.sources[best] if moved[best] else "noise"
 
 
 def strikes(scenario: Scenario) -> dict[float, int]:
@@ -247,7 +247,7 @@ def ladder(world: World, frames: Sequence[Frame]) -> Option:
     return chart
 
 
-def _bars(name: str, sizes: Sequence[float | None], colour: str) -> Option:
+def _bars(name: str, sizes: Sequence[Any], colour: str) -> Option:
     return {"type": "bar", "name": name, "data": sizes, "color": colour, "stack": "all", "barCategoryGap": "18%"}
 
 
@@ -312,9 +312,9 @@ def position(world: World, frames: Sequence[Frame]) -> Option:
     """Contracts that each group has bought since the open."""
     day = thinned(today(frames))
     chart = _over_time(world, frames, "contracts since the open")
-    for group in _acting(world, day):
-        course = _course(world, day, [frame.bought[group] for frame in day], 0)
-        chart["series"].append(_line(name_of(group), course, colour_of(group)))
+    chart["series"] = _group_lines(
+        world, day, {group: [frame.bought[group] for frame in day] for group in _acting(world, day)}
+    )
     chart["grid"]["right"] = 110
     return chart
 
@@ -333,11 +333,24 @@ def points(world: World, frames: Sequence[Frame]) -> Option:
     chart = _over_time(world, frames, "points since the prior close")
     whole = _course(world, day, [frame.mid - frame.base for frame in day])
     chart["series"].append(_line("price", whole, "INK", lineStyle={"width": 2.5, "color": "INK"}))
-    for mover in _movers(frames):
-        course = _course(world, day, [frame.points[mover] for frame in day])
-        chart["series"].append(_line(name_of(mover), course, colour_of(mover)))
+    lines = {mover: [frame.points[mover] for frame in day] for mover in _movers(frames)}
+    chart["series"] += _group_lines(world, day, lines)
     chart["grid"]["right"] = 110
     return chart
+
+
+def _group_lines(world: World, day: Sequence[Frame], lines: Mapping[str, Sequence[float]]) -> list[Option]:
+    """A line for each group, with its name where it ends apart from the others: the largest are named first."""
+    reach = max((abs(value) for values in lines.values() for value in values), default=1.0)
+    named: list[float] = []
+    drawn = []
+    for group in sorted(lines, key=lambda group: -abs(lines[group][-1])):
+        end = lines[group][-1]
+        show = all(abs(end - other) > LABEL_ROOM * reach for other in named)
+        named += [end] if show else []
+        line = _line(name_of(group), _course(world, day, lines[group]), colour_of(group))
+        drawn.append(line | {"endLabel": line["endLabel"] | {"show": show}})
+    return drawn
 
 
 def _movers(frames: Sequence[Frame]) -> list[str]:
@@ -443,7 +456,9 @@ def network(world: World, frames: Sequence[Frame]) -> Option:
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 9,
                 "data": [_node(name, data, places[name]) for name, data in graph.nodes(data=True)],
-                "links": [_edge(*edge, largest) for edge in graph.edges(data="contracts")],
+                "links": [
+                    _edge(source, target, amount, largest) for source, target, amount in graph.edges(data="contracts")
+                ],
                 "emphasis": {"focus": "adjacency"},
             }
         ],
