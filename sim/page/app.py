@@ -19,6 +19,7 @@ import reacton.ipyvuetify as vuetify
 import solara
 import traitlets
 
+from sim.analysis.tape import AUCTION
 from sim.page import charts, texts
 from sim.page.charts import Option
 from sim.page.engine import FASTEST, Engine, State
@@ -95,7 +96,7 @@ def Page() -> None:
     with solara.Div(classes=["lab"]):
         Top(lab, settings, opened)
         with solara.Div(classes=["columns"] if opened.value else ["columns", "alone"]):
-            with solara.Div(classes=["main"], style={"order": "2"}):
+            with solara.Div(classes=["main"]):
                 Transport(lab, state, settings)
                 if state.problem:
                     solara.Error(state.problem)
@@ -128,7 +129,7 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
         if isinstance(position, int | float) and int(position) != engine.state.position:
             engine.seek(int(position))
 
-    with solara.Div(classes=["card", "transport"]), solara.Div(classes=["row"]):
+    with solara.Div(classes=["card", "transport"]), solara.Div(classes=["line"]):
         if state.playing:
             _button("Pause", "mdi-pause", engine.pause)
         else:
@@ -138,7 +139,7 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
         _html("div", _clock(state), "clock")
         with solara.Div(classes=["grow"]):
             _slider("Time, bars passed", state.position, (0, max(state.done, 1), 1), seek, disabled=not state.done)
-        with solara.Div(style={"width": "168px"}):
+        with solara.Div(classes=["speed"]):
             _select("Speed", speed.value, list(SPEEDS), choose)
 
 
@@ -196,7 +197,7 @@ def _choose_scenario(lab: Lab, settings: solara.Reactive[Settings], name: object
 
 
 def _worlds(place: int, set_place: Callable[[int], None]) -> None:
-    with solara.Div(classes=["row"]):
+    with solara.Div(classes=["line"]):
         for other, name in enumerate(NAMES):
             solara.Button(
                 f"World {name}",
@@ -337,7 +338,7 @@ def Views(state: State) -> None:
                 _price(world, frames, limits, NAMES[place] if len(worlds) == 2 else "")
         if len(worlds) == 2 and all(frames for _, frames in worlds):
             _html("p", texts.counterfactual([frames for _, frames in worlds]), "story")
-        solara.HTML(tag="div", unsafe_innerHTML=texts.legend(worlds[0][0].groups))
+        solara.HTML(tag="div", unsafe_innerHTML=texts.legend([*worlds[0][0].groups, AUCTION]))
     with solara.Div(classes=["card"]):
         names = [*(view.name for view in VIEWS), DECISIONS]
         with solara.lab.Tabs(value=shown, on_value=set_shown):
@@ -377,7 +378,8 @@ def _view(view: View, worlds: list[tuple[World, list[Frame]]], two: list[str]) -
                 for title, chart, height in view.charts:
                     with solara.Div():
                         _html("h3", title)
-                        Chart.element(option=chart(world, frames), label=f"{title}. {view.note}", height=height)
+                        label = f"{title}. {view.note}"
+                        Chart.element(option=chart(world, frames), label=label, height=height).key(title)
 
 
 def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: solara.Reactive[str]) -> None:
@@ -385,7 +387,7 @@ def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: s
         if name in LEAST:
             least.value = str(name)
 
-    with solara.Div(classes=["row", "note"]), solara.Div(style={"width": "220px"}):
+    with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "220px"}):
         _select("Size", least.value, list(LEAST), choose)
     with solara.Div(classes=two):
         for _, frames in worlds:

@@ -19,7 +19,7 @@ from sim.analysis.day import WATCHED_POINTS
 from sim.page.world import LEVELS, Frame, World
 from sim.palette import colour_of, name_of
 from sim.tables import Scenario
-from sim.units import DAY, MINUTE, TICK_POINTS, clock_ns
+from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns
 
 type Option = dict[str, Any]
 """What ECharts is to draw."""
@@ -40,7 +40,7 @@ SPOTS = np.linspace(0.95, 1.03, 49)
 MOST_EDGES = 24
 LABEL_ROOM = 0.1
 """Of the largest value, what two names at the ends of lines must be apart."""
-SMALL = {"color": "SOFT", "fontSize": 11}
+SMALL, TINY = {"color": "SOFT", "fontSize": 11}, {"color": "SOFT", "fontSize": 10}
 
 
 # What charts of time have in common
@@ -205,7 +205,7 @@ def _level(points: float, contracts: int) -> Option:
     side = f" dealers {'long' if contracts > 0 else 'short'} {abs(contracts):,}" if contracts else ""
     watched = points == WATCHED_POINTS
     line = {"color": "SOFT" if watched else "LINE", "width": 1, "type": "solid" if watched else "dashed"}
-    label = {"formatter": f"{points:g}{side}", "position": "insideStartTop", "color": "SOFT", "fontSize": 10}
+    label = {"formatter": f"{points:g}{side}", "position": "insideStartTop", "rotate": 0} | TINY
     return {"yAxis": points, "lineStyle": line, "label": label}
 
 
@@ -220,8 +220,8 @@ def _news(world: World, frames: Sequence[Frame]) -> list[Option]:
 
 
 def _mark(time_ms: int, name: str) -> Option:
-    label = {"formatter": name.replace("_", " "), "position": "insideEndBottom", "color": "SOFT", "fontSize": 10}
-    return {"xAxis": time_ms, "lineStyle": {"color": "LINE", "type": "solid"}, "label": label | {"rotate": 90}}
+    label = {"formatter": name.replace("_", " "), "position": "insideStartTop", "rotate": 90} | TINY
+    return {"xAxis": time_ms, "lineStyle": {"color": "LINE", "type": "solid"}, "label": label}
 
 
 # The book
@@ -264,14 +264,19 @@ def depth_map(world: World, frames: Sequence[Frame]) -> Option:
     clocks = [f"{frame.time_ns % DAY // (60 * MINUTE):02d}:{frame.time_ns // MINUTE % 60:02d}" for frame in shown]
     chart = _chart(
         {"type": "category", "data": clocks, "name": "exchange time"},
-        {"type": "category", "data": [f"{row:+d}" for row in rows], "name": "ticks from the mid"},
+        {
+            "type": "category",
+            "data": [f"{row:+d}" for row in rows],
+            "name": "ticks from the mid",
+            "axisLabel": SMALL | {"interval": 4},
+        },
         bottom=84,
     )
     chart["yAxis"]["splitLine"] = {"show": False}
     chart["tooltip"]["trigger"] = "item"
     chart["visualMap"] = {
         "min": 0,
-        "max": max((size for *_, size in cells), default=1),
+        "max": float(np.quantile([size for *_, size in cells] or [1], 0.98)),
         "calculable": False,
         "orient": "horizontal",
         "left": "center",
@@ -298,14 +303,20 @@ def _distances(frame: Frame) -> dict[int, int]:
 
 def flow(world: World, frames: Sequence[Frame]) -> Option:
     """Contracts bought less sold by each group, from one column of time to the next."""
-    day = today(frames)
-    ends = thinned(day, COLUMNS)
-    chart = _over_time(world, frames, "contracts bought (+), sold (-)")
+    day, stride = today(frames), -(-_bars_of_day(world, frames) // COLUMNS)
+    ends = [*day[stride - 1 : -1 : stride], *day[-1:]]
+    chart = _over_time(world, frames, f"contracts in {stride} bars, bought (+) or sold (-)")
     for group in _acting(world, day):
         totals = [0, *(frame.bought[group] for frame in ends)]
         bars = _bars(name_of(group), _course(world, ends, np.diff(totals).tolist(), 0), colour_of(group))
-        chart["series"].append(bars | {"barWidth": "70%"})
+        chart["series"].append(bars | {"barWidth": f"{70 / COLUMNS:.2f}%"})
     return chart
+
+
+def _bars_of_day(world: World, frames: Sequence[Frame]) -> int:
+    session = world.scenario.session
+    opens, closes = session.hours_ns[frames[-1].session if frames else 0]
+    return -(-(closes - opens) // (session.bar_seconds * SECOND))
 
 
 def position(world: World, frames: Sequence[Frame]) -> Option:
@@ -436,7 +447,7 @@ def volatility(world: World, frames: Sequence[Frame]) -> Option:
 def network(world: World, frames: Sequence[Frame]) -> Option:
     """Who set off whom today: size is points moved, an arrow is contracts provoked."""
     graph = domino_network(world, frames)
-    places = nx.circular_layout(graph)
+    places = nx.circular_layout(graph)  # the same from frame to frame, as long as nobody joins
     largest = max((data["contracts"] for *_, data in graph.edges(data=True)), default=1.0)
     return {
         "animation": False,
@@ -449,10 +460,6 @@ def network(world: World, frames: Sequence[Frame]) -> Option:
             {
                 "type": "graph",
                 "layout": "none",
-                "left": 90,
-                "right": 90,
-                "top": 50,
-                "bottom": 50,
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 9,
                 "data": [_node(name, data, places[name]) for name, data in graph.nodes(data=True)],
@@ -488,15 +495,27 @@ def domino_network(world: World, frames: Sequence[Frame]) -> nx.DiGraph:
     return graph
 
 
+def _source_colour(name: str) -> str:
+    return "SOFT" if name in ("open", "news") else colour_of(name)
+
+
 def _node(name: str, data: Mapping[str, float], place: Sequence[float]) -> Option:
-    label = f"{name_of(name)}\n{data['points']:+.1f} points"
+    points = f"{data['points']:+.1f} points" if data["points"] else ""
+    label = f"{name_of(name)}\n{points}".strip()
     return {
         "name": name,
-        "x": float(place[0]),
+        "x": 2 * float(place[0]),
         "y": -float(place[1]),
         "symbolSize": 14 + 5 * math.sqrt(abs(data["points"])),
-        "itemStyle": {"color": colour_of(name)},
-        "label": {"show": True, "position": "bottom", "formatter": label, "color": "INK", "fontSize": 11},
+        "itemStyle": {"color": _source_colour(name)},
+        "label": {
+            "show": True,
+            "position": "bottom",
+            "formatter": label,
+            "color": "INK",
+            "fontSize": 11,
+            "lineHeight": 14,
+        },
         "tooltip": {"formatter": label.replace("\n", ": ")},
     }
 
@@ -507,7 +526,7 @@ def _edge(source: str, target: str, contracts: float, largest: float) -> Option:
         "target": target,
         "lineStyle": {
             "width": 1 + 9 * math.sqrt(contracts / largest),
-            "color": colour_of(source),
+            "color": _source_colour(source),
             "opacity": 0.55,
             "curveness": 0.18,
         },
