@@ -159,9 +159,8 @@ def serve(
         try:
             from sim.page import server
         except ModuleNotFoundError as error:
-            raise InputError(
-                f"the page needs {error.name}: uv sync --group page (or pip install --group page)"
-            ) from None
+            missing = str(error.name).partition(".")[0]
+            raise InputError(f"the page needs {missing}: uv sync --group page (or pip install --group page)") from None
         server.rehearse(scenario)
     server.serve(scenario, host=host, port=port, plain=plain)
 

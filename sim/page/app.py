@@ -102,7 +102,7 @@ def Page() -> None:
                     solara.Error(state.problem)
                 Views(state)
             if opened.value:
-                Controls(lab, settings)
+                Controls(lab, settings, lab.applied)
 
 
 @solara.component
@@ -153,8 +153,8 @@ def _clock(state: State) -> str:
 
 
 @solara.component
-def Controls(lab: Lab, settings: solara.Reactive[Settings]) -> None:
-    """All that can be chosen for the next Reset."""
+def Controls(lab: Lab, settings: solara.Reactive[Settings], applied: Settings) -> None:
+    """All that can be chosen for the next Reset; `applied` is what runs now."""
     place, set_place = solara.use_state(0)
     now = settings.value
     card = solara.use_memo(lambda: _card(lab.shelf, now.scenario), [now.scenario])
@@ -181,7 +181,7 @@ def Controls(lab: Lab, settings: solara.Reactive[Settings]) -> None:
             if len(now.worlds) == 2:
                 _worlds(place, set_place)
             WorldControls(lab, settings, card, place)
-        _waiting(lab, now, place)
+        _waiting(lab.shelf, now, applied, place)
 
 
 def _card(shelf: Shelf, name: str) -> Card | ScenarioError:
@@ -263,12 +263,12 @@ def _member(group: str, choice: Choice, change: Change) -> None:
     _switch(name_of(group), group not in choice.without, turn, colour_of(group))
 
 
-def _waiting(lab: Lab, settings: Settings, place: int) -> None:
+def _waiting(shelf: Shelf, settings: Settings, applied: Settings, place: int) -> None:
     """Whether anything waits for Reset, and the command that makes the same run."""
     with solara.Div():
-        if settings != lab.applied:
+        if settings != applied:
             _html("p", "Changed: press Reset to run it.", "changed")
-        _html("code", lab.shelf.command(settings, place))
+        _html("code", shelf.command(settings, place))
 
 
 # Views
