@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from html import escape
 from typing import Any
 
 import networkx as nx
@@ -516,7 +517,7 @@ def _node(name: str, data: Mapping[str, float], place: Sequence[float]) -> Optio
             "fontSize": 11,
             "lineHeight": 14,
         },
-        "tooltip": {"formatter": label.replace("\n", ": ")},
+        "tooltip": {"formatter": escape(label).replace("\n", ": ")},
     }
 
 
@@ -530,5 +531,5 @@ def _edge(source: str, target: str, contracts: float, largest: float) -> Option:
             "opacity": 0.55,
             "curveness": 0.18,
         },
-        "tooltip": {"formatter": f"{name_of(source)} provoked {name_of(target)}: {contracts:,.0f} contracts"},
+        "tooltip": {"formatter": escape(f"{name_of(source)} provoked {name_of(target)}: {contracts:,.0f} contracts")},
     }

@@ -159,7 +159,6 @@ class Engine:
             except Exception as error:
                 self._fail(error)
             self._wait_for_turn(start)
-        # A model and its traders refer to one another, and hold the whole tape of their days.
         gc.collect()
 
     def _wait_for_work(self) -> bool:
@@ -189,12 +188,13 @@ class Engine:
             self.pause()
 
     def _put(self, make: Callable[[], Worlds]) -> None:
-        gc.collect()
         worlds = make()
+        # The page shows the old worlds no more. Each holds the whole tape of its days, and refers to itself.
+        gc.collect()
         with self._changing():
             # Another reset may have come meanwhile.
             if not self._make and not self._closed:
-                self._worlds, self._making = worlds, False
+                self._worlds, self._making, self._problem = worlds, False, ""
 
     @staticmethod
     def _advance(worlds: Worlds) -> bool:
