@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,9 @@ def test_price_chart_has_levels_news_and_the_real_day(world):
     line = next(series for series in charts.price(world, world.frames, (6600, 6800))["series"] if "markLine" in series)
     assert limits[0] <= min(frame.mid for frame in world.frames) <= limits[1]
     assert {6650.0, 6700.0} <= {mark.get("yAxis") for mark in line["markLine"]["data"]}
-    assert charts.price_limits([World(load(NOV20), 1)], [[]]) == (6525, 6775)
+    two_days, second = World(load(NOV20), 1), replace(world.frames[-1], session=1, first=0)
+    assert charts.price_limits([two_days], [[second]]) == (6525, 6775)
+    assert "real day" in [series["name"] for series in charts.price(two_days, [second], (6500, 6800))["series"]]
 
 
 def test_the_waterfall_ends_at_the_price(world):

@@ -73,6 +73,7 @@ class Lab:
 @solara.component
 def Layout(children: list[Any]) -> None:
     """The whole window is the page's own."""
+    solara.Title("thinbook")
     solara.Style(STYLE)
     solara.Div(children=children)
 
@@ -94,7 +95,7 @@ def Page() -> None:
     solara.use_effect(lab.engine.drawn.set, [drawing.value])
     state = lab.engine.state
     with solara.Div(classes=["lab"]):
-        Top(lab, settings, opened)
+        Top(opened)
         with solara.Div(classes=["columns"] if opened.value else ["columns", "alone"]):
             with solara.Div(classes=["main"]):
                 Transport(lab, state, settings)
@@ -106,7 +107,7 @@ def Page() -> None:
 
 
 @solara.component
-def Top(lab: Lab, settings: solara.Reactive[Settings], opened: solara.Reactive[bool]) -> None:
+def Top(opened: solara.Reactive[bool]) -> None:
     """The name of the page, and what changes its looks."""
     with solara.Div(classes=["top"]):
         _html("h1", "thinbook: one market, one thin book")
@@ -120,14 +121,13 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
     speed = solara.use_reactive(list(SPEEDS)[-1])
     engine = lab.engine
 
-    def choose(name: object) -> None:
-        if name in SPEEDS:
-            speed.value = str(name)
-            engine.run_at(SPEEDS[speed.value])
+    def choose(name: str) -> None:
+        speed.value = name
+        engine.run_at(SPEEDS[name])
 
     def seek(position: object) -> None:
-        if isinstance(position, int | float) and int(position) != engine.state.position:
-            engine.seek(int(position))
+        if isinstance(position, int) and position != engine.state.position:
+            engine.seek(position)
 
     with solara.Div(classes=["card", "transport"]), solara.Div(classes=["line"]):
         if state.playing:
@@ -164,16 +164,9 @@ def Controls(lab: Lab, settings: solara.Reactive[Settings], applied: Settings) -
             _html("h2", "The next run")
             _html("p", "All of this applies on Reset. Play, time and speed apply at once.", "soft")
         with solara.Div(classes=["group"]):
-            _select("Scenario", now.scenario, lab.shelf.scenarios, lambda name: _choose_scenario(lab, settings, name))
-            vuetify.TextField(
-                label=f"Seed, {SEEDS[0]} to {SEEDS[1]}",
-                v_model=str(now.seed),
-                on_v_model=lambda seed: settings.set(settings.value.seeded(seed)),
-                type="number",
-                dense=True,
-                outlined=True,
-                hide_details=True,
-            )
+            names = lab.shelf.scenarios
+            _select("Scenario", now.scenario, names, lambda name: settings.set(Settings(name, settings.value.seed)))
+            Seed(settings)
             _switch("Compare two worlds on this seed", len(now.worlds) == 2, lambda on: settings.set(now.compared(on)))
         if isinstance(card, ScenarioError):
             solara.Error(str(card))
@@ -191,9 +184,25 @@ def _card(shelf: Shelf, name: str) -> Card | ScenarioError:
         return error
 
 
-def _choose_scenario(lab: Lab, settings: solara.Reactive[Settings], name: object) -> None:
-    if name in lab.shelf.scenarios:
-        settings.value = Settings(str(name), settings.value.seed)
+@solara.component
+def Seed(settings: solara.Reactive[Settings]) -> None:
+    """The seed as it is typed, red while it is none."""
+    text, set_text = solara.use_state(str(settings.value.seed))
+
+    def type_in(new: object) -> None:
+        set_text(str(new))
+        settings.value = settings.value.seeded(new)
+
+    vuetify.TextField(
+        label=f"Seed, {SEEDS[0]} to {SEEDS[1]}",
+        v_model=text,
+        on_v_model=type_in,
+        error=text != str(settings.value.seed),
+        type="number",
+        dense=True,
+        outlined=True,
+        hide_details=True,
+    )
 
 
 def _worlds(place: int, set_place: Callable[[int], None]) -> None:
@@ -235,9 +244,8 @@ def WorldControls(lab: Lab, settings: solara.Reactive[Settings], card: Card, pla
 
 
 def _books(shelf: Shelf, choice: Choice, change: Change) -> None:
-    def choose(name: object) -> None:
-        if name == OWN_BOOK or name in shelf.books:
-            change(lambda old: replace(old, book="" if name == OWN_BOOK else str(name)))
+    def choose(name: str) -> None:
+        change(lambda old: replace(old, book="" if name == OWN_BOOK else name))
 
     _select("Option book", choice.book or OWN_BOOK, [OWN_BOOK, *shelf.books], choose)
 
@@ -383,12 +391,8 @@ def _view(view: View, worlds: list[tuple[World, list[Frame]]], two: list[str]) -
 
 
 def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: solara.Reactive[str]) -> None:
-    def choose(name: object) -> None:
-        if name in LEAST:
-            least.value = str(name)
-
     with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "220px"}):
-        _select("Size", least.value, list(LEAST), choose)
+        _select("Size", least.value, list(LEAST), least.set)
     with solara.Div(classes=two):
         for _, frames in worlds:
             solara.HTML(
@@ -412,9 +416,15 @@ def _button(label: str, icon: str, click: Callable[[], None], *, disabled: bool 
     )
 
 
-def _select(label: str, value: str, names: list[str], choose: Callable[[object], None]) -> None:
+def _select(label: str, value: str, names: list[str], choose: Callable[[str], None]) -> None:
+    """A choice of names; any other that a browser may send is passed over."""
+
+    def check(name: object) -> None:
+        if isinstance(name, str) and name in names:
+            choose(name)
+
     vuetify.Select(
-        label=label, v_model=value, items=names, on_v_model=choose, dense=True, outlined=True, hide_details=True
+        label=label, v_model=value, items=names, on_v_model=check, dense=True, outlined=True, hide_details=True
     )
 
 

@@ -36,11 +36,12 @@ RUNGS = 10
 """Prices a side of the ladder."""
 STRIKE_SHARE = 0.05
 """A strike is drawn if it holds at least this share of the book's contracts."""
-SPOTS = np.linspace(0.95, 1.03, 49)
+SPOTS = np.linspace(0.93, 1.03, 51)
 """Prices at which the dealers' greeks are drawn, in prior closes."""
 MOST_EDGES = 24
 LABEL_ROOM = 0.1
 """Of the largest value, what two names at the ends of lines must be apart."""
+GHOST = {"type": [4, 4], "width": 1.2, "color": "SOFT"}
 SMALL, TINY = {"color": "SOFT", "fontSize": 11}, {"color": "SOFT", "fontSize": 10}
 
 
@@ -125,7 +126,7 @@ def _course(world: World, frames: Iterable[Frame], values: Iterable[float], digi
 def _real(world: World, frames: Sequence[Frame], what: str) -> Course:
     """Course of the real day, where it is known: that of the scenario's last day."""
     real, session = world.scenario.real_course, world.scenario.session
-    if not real or (frames and frames[-1].session != len(session.days) - 1):
+    if not real or (frames[-1].session if frames else 0) != len(session.days) - 1:
         return []
     midnight = session.hours_ns[-1][0] // DAY * DAY
     return [(moment_ms(world.scenario, midnight + clock_ns(clock)), value) for clock, value in getattr(real, what)]
@@ -140,9 +141,8 @@ def price(world: World, frames: Sequence[Frame], limits: tuple[float, float]) ->
     low, high = limits
     chart = _over_time(world, frames, "index points", min=low, max=high)
     real = _real(world, frames, "price_points")
-    if real and frames:
-        dashed = {"lineStyle": {"type": [4, 4], "width": 1.2, "color": "SOFT"}}
-        chart["series"].append(_line("real day", real, "SOFT", silent=True, **dashed))
+    if real:
+        chart["series"].append(_line("real day", real, "SOFT", silent=True, lineStyle=GHOST))
     mids = [frame.mid for frame in day]
     marks = {"silent": True, "symbol": "none", "data": [*_levels(world, limits), *_news(world, frames)]}
     line = _line("price", _course(world, day, mids), "INK", lineStyle={"width": 1, "color": "SOFT"}, markLine=marks)
@@ -373,34 +373,31 @@ def _movers(frames: Sequence[Frame]) -> list[str]:
 
 def waterfall(world: World, frames: Sequence[Frame]) -> Option:
     """The same at the moment shown, one after the other: from the prior close to the price."""
-    movers, last = _movers(frames), frames[-1].points if frames else {}
-    names, start = [*map(name_of, movers), "price"], 0.0
-    bars: list[Option] = []
-    for mover in movers:
-        bars.append({"value": [start, start + last[mover]], "itemStyle": {"color": colour_of(mover)}})
-        start += last[mover]
-    bars.append({"value": [0.0, start], "itemStyle": {"color": "INK"}})
+    strokes, start = [], 0.0
+    for mover in _movers(frames):
+        end = start + frames[-1].points[mover]
+        strokes.append((name_of(mover), start, end, colour_of(mover)))
+        start = end
+    strokes.append(("price", 0.0, start, "INK"))
     chart = _chart(
         {"type": "value", "name": "points since the prior close"},
-        {"type": "category", "data": names, "inverse": True},
+        {"type": "category", "data": [name for name, *_ in strokes], "inverse": True},
         left=118,
     )
     chart["yAxis"] |= {"axisTick": {"show": False}, "axisLine": {"show": False}, "splitLine": {"show": False}}
-    chart["xAxis"]["splitLine"] = {"show": True, "lineStyle": {"color": "LINE"}}
-    low = [min(bar["value"]) for bar in bars]
-    # ECharts has no bars from one value to another: a line of thick strokes draws them.
+    chart["xAxis"] |= {"splitLine": {"show": True, "lineStyle": {"color": "LINE"}}}
+    # ECharts has no bars from one value to another: thick lines are some.
     chart["series"] = [
         {
             "type": "line",
             "name": name,
-            "data": [[bar["value"][0], place], [bar["value"][1], place]],
-            "lineStyle": {"width": 14, "color": bar["itemStyle"]["color"], "cap": "butt"},
+            "data": [[start, place], [end, place]],
+            "lineStyle": {"width": 14, "color": colour, "cap": "butt"},
             "symbol": "none",
             "silent": True,
         }
-        for place, (name, bar) in enumerate(zip(names, bars, strict=True))
+        for place, (name, start, end, colour) in enumerate(strokes)
     ]
-    chart["xAxis"]["min"] = 10 * math.floor(min(low, default=0) / 10)
     return chart
 
 
@@ -416,10 +413,11 @@ def dealers(world: World, frames: Sequence[Frame], greek: str) -> Option:
     values = [frame.dealers.greeks(spot)[place] for spot in spots]
     chart = _chart({"type": "value", "name": "index points", "min": spots[0], "max": spots[-1]}, {"name": UNITS[greek]})
     chart["xAxis"]["axisLabel"] = SMALL | {"hideOverlap": True, "showMinLabel": False, "showMaxLabel": False}
-    colour = colour_of("dealers")
     here = {"xAxis": frame.mid, "label": {"formatter": f"{frame.mid:,.2f}", "color": "INK", "fontSize": 11}}
     mark = {"silent": True, "symbol": "none", "lineStyle": {"color": "INK", "type": "solid"}, "data": [here]}
-    curve = _line(greek, list(zip(spots, (round(value, 2) for value in values), strict=True)), colour, markLine=mark)
+    curve = _line(
+        greek, list(zip(spots, (round(value, 2) for value in values), strict=True)), colour_of("dealers"), markLine=mark
+    )
     chart["series"] = [curve | {"endLabel": {"show": False}}]
     return chart
 
@@ -433,9 +431,8 @@ def volatility(world: World, frames: Sequence[Frame]) -> Option:
     day = thinned(today(frames))
     chart = _over_time(world, frames, "% a year")
     names = {"vix": ("VIX", "#0072b2"), "vix1d": ("VIX1D", "#cc79a7"), "atm_iv": ("at the money", "#009e73")}
-    if frames and (real := _real(world, frames, "vix")):
-        dashed = {"lineStyle": {"type": [4, 4], "width": 1.2, "color": "SOFT"}}
-        chart["series"].append(_line("real VIX", real, "SOFT", silent=True, **dashed))
+    if real := _real(world, frames, "vix"):
+        chart["series"].append(_line("real VIX", real, "SOFT", silent=True, lineStyle=GHOST))
     for key, (name, colour) in names.items():
         chart["series"].append(_line(name, _course(world, day, [frame.bar[key] for frame in day]), colour))
     chart["grid"]["right"] = 84

@@ -92,8 +92,8 @@ class Settings:
 
     def seeded(self, seed: object) -> Settings:
         """The same with a seed from the browser; unchanged where it is no whole number within bounds."""
-        text = str(seed).strip()
-        known = text.isascii() and text.isdigit() and len(text) <= 4 and SEEDS[0] <= int(text) <= SEEDS[1]
+        text = str(seed)
+        known = text.isascii() and text.isdigit() and len(text) <= len(str(SEEDS[1]))
         return replace(self, seed=int(text)) if known else self
 
     def compared(self, on: bool) -> Settings:
