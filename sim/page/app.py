@@ -73,7 +73,6 @@ class Lab:
 @solara.component
 def Layout(children: list[Any]) -> None:
     """The whole window is the page's own."""
-    solara.Title("thinbook")
     solara.Style(STYLE)
     solara.Div(children=children)
 
@@ -94,6 +93,7 @@ def Page() -> None:
     solara.use_effect(run, [])
     solara.use_effect(lab.engine.drawn.set, [drawing.value])
     state = lab.engine.state
+    solara.Title("thinbook")
     with solara.Div(classes=["lab"]):
         Top(opened)
         with solara.Div(classes=["columns"] if opened.value else ["columns", "alone"]):
@@ -214,6 +214,7 @@ def _worlds(place: int, set_place: Callable[[int], None]) -> None:
                 small=True,
                 outlined=other != place,
                 depressed=True,
+                color="primary",
                 attributes={"aria-pressed": str(other == place).lower()},
             )
 

@@ -121,10 +121,10 @@ class Dominoes:
         """
         if alarm in FROM_OUTSIDE:
             return np.where([source == alarm for source in self.sources], np.nan, 0.0)
-        nodes, place = np.unique(self._nodes[begin:end], return_inverse=True)
-        moved = np.bincount(place, self._moves[begin:end], len(nodes))
+        moved = np.bincount(self._nodes[begin:end], self._moves[begin:end])
         net = moved.sum()
-        with_it = np.bincount(self._source(nodes), np.where(moved * net > 0, moved, 0.0), len(self.sources))
+        nodes = np.flatnonzero(moved * net > 0)
+        with_it = np.bincount(self._source(nodes), moved[nodes], len(self.sources))
         return np.sign(net) * with_it / (with_it.sum() or 1.0)
 
     def _traded(self, trades: np.ndarray, seq: np.ndarray, node: np.ndarray) -> None:

@@ -38,8 +38,9 @@ def serve(path: Path, *, host: str, port: int, plain: bool) -> None:
     os.environ |= {SCENARIO: str(path), "SOLARA_APP": "sim.page.plain" if plain else "sim.page.app"}
     settings.telemetry.mixpanel_enable = False
     settings.theme.show_banner = False
-    # A model holds the whole tape of its day: that of a closed tab is not kept for Solara's 24 hours.
-    settings.kernel.cull_timeout = "10m"
+    # A tab says goodbye when it is closed. One that cannot is not waited for as long as Solara would, 24 hours: its
+    # world holds the whole tape of its days.
+    settings.kernel.cull_timeout = "2m"
     # Solara would rather have its cookie on https.
     warnings.filterwarnings("ignore", "Cookies with samesite")
     from solara.server.starlette import app
