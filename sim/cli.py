@@ -174,17 +174,18 @@ def bench(
 def serve(
     scenario: ScenarioFile,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 8765,
+    host: Annotated[str, typer.Option(help="Address to listen at; another lets the network in.")] = "127.0.0.1",
+    plain: Annotated[bool, typer.Option("--plain", help="Mesa's own page of the model.")] = False,
 ) -> None:
     """Open a scenario as a page in the browser."""
     with _patience():
         try:
-            from sim import page
+            from sim.page import server
         except ModuleNotFoundError as error:
-            raise InputError(
-                f"the page needs {error.name}: uv sync --group page (or pip install --group page)"
-            ) from None
-        page.rehearse(scenario)
-    page.serve(scenario, port=port)
+            missing = str(error.name).partition(".")[0]
+            raise InputError(f"the page needs {missing}: uv sync --group page (or pip install --group page)") from None
+        server.rehearse(scenario)
+    server.serve(scenario, host=host, port=port, plain=plain)
 
 
 @app.command()

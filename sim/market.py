@@ -197,6 +197,16 @@ class Market:
         lane = book * LANES + side
         return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])
 
+    def levels(self, side: int, count: int, book: int = 0) -> list[tuple[int, int]]:
+        """The best prices of a side (ticks) and the contracts at each, best first; at most `count`."""
+        lane = book * LANES + side
+        found: list[tuple[int, int]] = []
+        key = int(self.b.books[book, BEST + side])
+        while key != NO_KEY and len(found) < count:
+            found.append((int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])))
+            key = int(next_key(self.b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
+        return found
+
     def position(self, owner: int, book: int = 0) -> int:
         """Contracts held."""
         return self.b.owners.item(owner, book, POSITION)

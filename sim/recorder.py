@@ -83,6 +83,10 @@ class Recorder:
         self._decisions.append((number, now, trader, ring, *seen, contracts, tuple(actions)))
         return number
 
+    def decisions_after(self, number: int) -> list[tuple[Any, ...]]:
+        """Decisions behind the one of a number: number, time, trader, ring, quotes from and to, contracts, actions."""
+        return self._decisions[number:]
+
     def refused(self, decision: int, why: Refusal) -> None:
         """Note that a message of a decision was refused."""
         self._refused.setdefault(decision, Counter())[why] += 1

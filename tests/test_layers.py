@@ -28,8 +28,8 @@ ORDER = [
 RANK = {name: rank for rank, row in enumerate(ORDER) for name in row.split()}
 CORNERS = {
     "numba": ("sim.kernel", "sim.greeks"),
-    "solara": ("sim.page",),
-    "mesa": ("sim.model", "sim.trader", "sim.page", "sim.sweep.speed"),
+    "solara": ("sim.page.app", "sim.page.plain", "sim.page.server"),
+    "mesa": ("sim.model", "sim.trader", "sim.page.plain", "sim.sweep.speed"),
 }
 AGENTS_MAY = {"sim.trader", "sim.options", "sim.greeks", "sim.units", "sim.view", "sim.clock"}
 

@@ -1,3 +1,5 @@
+"""The lab page: every control without a browser, the whole in a real one, and as a program."""
+
 import re
 import shutil
 import signal
@@ -5,17 +7,15 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import ipyvuetify as vw
 import pytest
 import solara
-from mesa.visualization import SolaraViz, make_plot_component
 
-from sim import page
 from sim.model import MarketModel
+from sim.page import app
 
 ROOT = Path(__file__).parents[1]
 NOV20 = ROOT / "configs" / "nov20.toml"
@@ -25,36 +25,75 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 class Tab:
     """A page as a visitor has it, without a browser."""
 
-    def __init__(self, root=page.Page):
-        self.box, self.rendered = solara.render(solara.AppLayout(children=[root()]), handle_error=False)
+    def __init__(self, monkeypatch):
+        made = []
+        lab = app.Lab
+        with monkeypatch.context() as patch:
+            patch.setattr(app, "Lab", lambda *arguments: made.append(lab(*arguments)) or made[-1])
+            self.box, self.rendered = solara.render(app.Layout(children=[app.Page()]), handle_error=False)
+        self.lab = made[0]
+        self.wait(lambda state: state.worlds)
 
     @property
     def text(self):
         return str(self.box.children)
 
     @property
-    def time(self):
-        return float(re.search(r"Time: ([\d.]+)", self.text)[1])
+    def position(self):
+        return self.slider("Time").v_model
 
     def number(self, label):
-        """A number of the headline."""
-        return float(re.search(rf">{re.escape(label)}</div><div[^>]*>([^<]*)<", self.text)[1].replace(",", ""))
+        """A number above the charts."""
+        return float(re.search(rf"<dt>{label}</dt><dd>([^<]*)<", self.text)[1].replace(",", ""))
+
+    def named(self, kind, label):
+        """Widgets of a kind whose label, or that for screen readers, begins so."""
+        for widget in self.rendered.find(kind).widgets:
+            said = (widget.attributes or {}).get("aria-label") or getattr(widget, "label", None) or ""
+            if said.startswith(label) or label in widget.children:
+                return widget
+        raise AssertionError(f"no {kind.__name__} {label!r}")
+
+    def slider(self, label):
+        return self.named(vw.Slider, label)
 
     def click(self, label):
-        next(button for button in self.rendered.find(vw.Btn).widgets if label in button.children).click()
+        self.named(vw.Btn, label).click()
 
-    def turn(self, label, value):
-        self.rendered.find(vw.Slider, label=label).widget.v_model = value
+    def set(self, kind, label, value):
+        self.named(kind, label).v_model = value
+
+    def open(self, view):
+        """Turn to a view below the price."""
+        names = [*(each.name for each in app.VIEWS), app.DECISIONS]
+        self.rendered.find(vw.Tabs).widget.v_model = names.index(view)
+
+    def wait(self, what):
+        """Wait for something of the engine's state, and then for its drawing."""
+        engine, end = self.lab.engine, time.monotonic() + 60
+        while not what(engine.state) or engine._painted != engine._version or not engine.drawn.is_set():
+            assert time.monotonic() < end, engine.state
+            time.sleep(0.02)
+
+    def step(self, bars=1):
+        for _ in range(bars):
+            before = self.position
+            self.click("Step")
+            self.wait(lambda state, before=before: state.position == before + 1)
+
+    def reset(self):
+        self.click("Reset")
+        self.wait(lambda state: state.worlds)
 
 
 @pytest.fixture
 def tab(monkeypatch):
-    """A function that opens a page."""
-    monkeypatch.setenv(page.SCENARIO, str(NOV20))
+    """A function that opens a page, whose world is made."""
+    monkeypatch.setenv(app.SCENARIO, str(NOV20))
     opened = []
 
-    def open_tab(*root):
-        opened.append(Tab(*root))
+    def open_tab():
+        opened.append(Tab(monkeypatch))
         return opened[-1]
 
     yield open_tab
@@ -62,63 +101,114 @@ def tab(monkeypatch):
         each.rendered.close()
 
 
-def test_step_moves_time_and_price(tab):
+def test_step_scrub_and_reset(tab):
+    shown, other = tab(), tab()
+    shown.step(3)
+    prices = shown.number("Price")
+    shown.slider("Time").v_model = 1
+    shown.wait(lambda state: state.position == 1)
+    first = shown.number("Price")
+    assert "2025-11-19 09:31" in shown.text
+    shown.step(2)
+    assert (shown.position, shown.number("Price")) == (3, prices)
+    shown.reset()
+    assert "2025-11-19 09:30" in shown.text
+    shown.step()
+    assert shown.number("Price") == first
+    assert other.position == 0
+
+
+def test_play_and_pause(tab):
     shown = tab()
-    assert shown.time == 0
-    shown.click("Step")
-    first = shown.number("Price, index points")
-    shown.click("Step")
-    assert shown.time == 2
-    assert shown.number("Price, index points") != first
-    assert "11-19 09:32" in shown.text
+    shown.set(vw.Select, "Speed", "10 bars a second")
+    shown.click("Play")
+    shown.wait(lambda state: state.position >= 2)
+    shown.click("Pause")
+    time.sleep(0.5)
+    stopped = shown.position
+    time.sleep(0.5)
+    assert shown.position == stopped
 
 
-def test_reset_goes_back_to_the_same_start(tab):
+def test_dials_book_seed_and_switches_wait_for_reset(tab):
     shown = tab()
-    shown.click("Step")
-    first = shown.number("Price, index points")
-    shown.click("Reset")
-    assert shown.time == 0
-    assert "Price, index points" not in shown.text
-    shown.click("Step")
-    assert shown.number("Price, index points") == first
+    shown.step()
+    first = shown.number("Price")
+    for label, value in (
+        ("Depth of the book", 8.0),
+        ("Dealers' gamma", 0.6),
+        ("Trend followers", 50_000.0),
+        ("ETF traders", 100.0),
+        ("Market makers", 1.0),
+    ):
+        shown.slider(label).v_model = value
+    shown.set(vw.Select, "Option book", "article")
+    shown.set(vw.TextField, "Seed", "12")
+    shown.set(vw.Switch, "put buyers", False)
+    assert shown.number("Price") == first
+    assert "press Reset" in shown.text
+    shown.reset()
+    assert "press Reset" not in shown.text
+    command = re.search(r"thinbook run [^'\"<]*", shown.text)[0]
+    for part in (
+        "--seed 12 --set depth_musd=8 --set options.scale=0.6 --set agents.ctas.contracts=50000",
+        "--set agents.etfs.clip_contracts=100 --set agents.makers.withdrawal=1",
+        "--set options.book=books/article.csv --without hedgers",
+    ):
+        assert part in command
+    shown.step()
+    assert shown.number("Price") != first
 
 
-def test_a_dial_takes_effect_on_reset(tab):
+def test_what_no_browser_should_send_changes_nothing(tab):
     shown = tab()
-    shown.click("Step")
-    first = shown.number("Price, index points")
-    shown.turn("Depth of the book, $M", 2.0)
-    shown.turn("Seed", 8)
-    assert shown.number("Depth of the book, $M") == 5
-    shown.click("Reset")
-    assert (shown.number("Depth of the book, $M"), shown.number("Seed")) == (2, 8)
-    shown.click("Step")
-    assert shown.number("Price, index points") != first
+    before = shown.text
+    shown.slider("Depth of the book").v_model = "8"
+    shown.set(vw.Select, "Option book", "../../secret")
+    shown.set(vw.Select, "Scenario", "/etc/passwd")
+    shown.set(vw.Select, "Speed", 5)
+    shown.set(vw.TextField, "Seed", "1; rm")
+    shown.slider("Time").v_model = "soon"
+    assert "press Reset" not in shown.text
+    assert "thinbook run" in before
+    shown.slider("Depth of the book").v_model = 1e9
+    assert "depth_musd=20" in shown.text
 
 
-def test_every_tab_has_its_own_model(tab):
-    first, second = tab(), tab()
-    first.click("Step")
-    assert (first.time, second.time) == (1, 0)
-
-
-def test_play_waits_for_a_page_that_is_slower_than_the_model(tab, monkeypatch):
-    """Solara gives up on a page that is changed during each of a hundred drawings (the error would fail the test)."""
-
-    def at_once(live, _model):
-        live.drawn.clear()
-        live.picture = replace(live.picture, times=(*live.picture.times, "11-20 10:37"))
-
-    monkeypatch.setattr(page.LiveModel, "_step", at_once)
-    monkeypatch.setattr(page, "_numbers", lambda picture: time.sleep(0.01) or [])
+def test_every_view_shows_what_has_happened(tab):
     shown = tab()
-    shown.click("▶")
-    time.sleep(3)
-    shown.click("❚❚")
+    for view in app.VIEWS:
+        shown.open(view.name)
+    shown.step(2)
+    for view in app.VIEWS:
+        shown.open(view.name)
+        assert len(shown.rendered.find(app.Chart).widgets) == 1 + len(view.charts)
+    shown.open(app.DECISIONS)
+    shown.set(vw.Select, "Size", "all")
+    assert "looked again" in shown.text
 
 
-def test_an_error_in_a_step_is_a_message_that_reset_clears(tab, monkeypatch):
+def test_two_worlds_of_one_seed(tab):
+    shown = tab()
+    shown.set(vw.Switch, "Compare", True)
+    shown.click("World B")
+    assert shown.slider("Depth of the book").v_model == 11.5
+    shown.set(vw.Switch, "trend followers", False)
+    shown.reset()
+    shown.step()
+    assert "Counterfactual" in shown.text
+    assert "World B, 11.5 $M" in shown.text
+    assert len(shown.rendered.find(app.Chart).widgets) == 6
+
+
+def test_another_scenario(tab):
+    shown = tab()
+    shown.set(vw.Select, "Scenario", "calm")
+    shown.reset()
+    assert "A calm day" in shown.text
+
+
+def test_an_error_is_a_message_that_reset_clears(tab, monkeypatch):
     def broken(self):
         raise RuntimeError("the tape is torn")
 
@@ -126,37 +216,11 @@ def test_an_error_in_a_step_is_a_message_that_reset_clears(tab, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(MarketModel, "_bar", broken)
         shown.click("Step")
+        shown.wait(lambda state: state.problem)
     assert "RuntimeError: the tape is torn" in shown.text
-    shown.click("Step")
-    shown.click("Reset")
-    shown.click("Step")
+    shown.reset()
+    shown.step()
     assert "the tape is torn" not in shown.text
-    assert shown.time == 1
-
-
-def test_an_error_on_reset_is_a_message(tab):
-    shown = tab()
-    shown.turn("Depth of the book, $M", -1.0)
-    shown.click("Reset")
-    assert "ScenarioError: " in shown.text
-    assert "0 &lt; depth_musd" in shown.text or "0 < depth_musd" in shown.text
-    shown.turn("Depth of the book, $M", 3.0)
-    shown.click("Reset")
-    assert "ScenarioError" not in shown.text
-    assert shown.number("Depth of the book, $M") == 3
-
-
-def test_mesas_own_page_runs_the_model_unchanged(tab):
-    @solara.component
-    def Plain():  # noqa: N802
-        model = solara.use_memo(lambda: MarketModel(NOV20), [])
-        SolaraViz(model, components=[make_plot_component("close")], model_params={"config": NOV20, "rng": 1})
-
-    shown = tab(Plain)
-    shown.click("Step")
-    shown.click("Reset")
-    shown.click("Step")
-    assert shown.time == 1
 
 
 # As a program
@@ -209,6 +273,14 @@ def test_what_cannot_be_served_is_one_line(arguments, before, said):
     assert said in lines[0]
 
 
+def test_an_open_door_is_warned_of():
+    with serve(NOV20, "--host", "0.0.0.0", "--port", free_port(), "--plain") as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert "thinbook: 0.0.0.0 lets everybody on the network in, without a password" in err
+
+
 @pytest.fixture(scope="module")
 def chromium():
     if not CHROMIUM:
@@ -228,68 +300,84 @@ def chromium():
 class Visit:
     """A visit to the page, with everything that goes wrong in the browser."""
 
-    def __init__(self, chromium, url, scheme="light"):
+    def __init__(self, chromium, url, *, scheme="light", width=1280):
         self.wrong = []
-        self.page = chromium.new_page(viewport={"width": 1280, "height": 1500}, color_scheme=scheme)
+        self.page = chromium.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
         self.page.on("console", lambda message: message.type == "error" and self.wrong.append(message.text))
         self.page.on("pageerror", lambda error: self.wrong.append(str(error)))
         self.page.on("requestfailed", lambda request: self.wrong.append(f"failed: {request.url}"))
         self.page.on("response", lambda answer: answer.ok or self.wrong.append(f"{answer.status}: {answer.url}"))
         self.page.on("request", self._is_ours)
         self.page.goto(url)
-        self.wait(0)
+        self.until("!document.querySelector('[aria-label=Play]')?.disabled")
+        self.until("document.querySelectorAll('canvas').length >= 3")
 
     def _is_ours(self, request):
         parts = urlsplit(request.url)
         if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
             self.wrong.append(f"another host: {request.url}")
 
+    def until(self, what):
+        self.page.wait_for_function(what, timeout=60_000)
+
+    def slider(self, label):
+        return self.page.locator(f"[role=slider][aria-label^='{label}']")
+
+    def drag(self, label, pixels):
+        thumb = self.slider(label)
+        thumb.scroll_into_view_if_needed()
+        place, mouse = thumb.bounding_box(), self.page.mouse
+        mouse.move(place["x"], place["y"])
+        mouse.down()
+        mouse.move(place["x"] + pixels, place["y"], steps=5)
+        mouse.up()
+
     @property
-    def time(self):
-        return float(re.search(r"Time: ([\d.]+)", self.page.inner_text("body"))[1])
+    def position(self):
+        return int(self.slider("Time").get_attribute("aria-valuenow"))
 
     def wait(self, bars):
-        """Wait until so many bars are done."""
-        done = f"Number((document.body.innerText.match(/Time: ([0-9.]+)/) || [0, -1])[1]) >= {bars}"
-        self.page.wait_for_function(done, timeout=60_000)
+        """Wait until so many bars are shown."""
+        self.until(f"document.querySelector('[role=slider][aria-label^=Time]').ariaValueNow >= {bars}")
 
     def click(self, name):
         self.page.get_by_role("button", name=name, exact=True).click()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_in_a_browser(chromium, served, tmp_path, scheme):
-    visit = Visit(chromium, served[0], scheme)
-    visit.click("▶")
-    visit.wait(20)
-    visit.page.screenshot(path=tmp_path / f"{scheme}.png")
-    assert visit.page.locator("canvas").count() == len(page.VIEWS)
-    assert visit.page.evaluate("document.documentElement.scrollWidth") == 1280
-    visit.click("❚❚")
-    assert visit.wrong == []
-
-
-def test_dials_and_reset_while_it_plays(chromium, served):
-    visit, other = Visit(chromium, served[0]), Visit(chromium, served[0])
-    visit.click("▶")
-    visit.wait(3)
-    for dial in visit.page.get_by_role("slider").all()[2:]:
-        dial.focus()
-        dial.press("ArrowRight")
-    visit.wait(6)
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
+def test_the_page_in_a_browser(chromium, served, tmp_path, scheme, width):
+    visit = Visit(chromium, served[0], scheme=scheme, width=width)
+    other = Visit(chromium, served[0])
+    visit.click("Play")
+    visit.wait(8)
+    visit.click("Pause")
+    visit.slider("Time").focus()
+    visit.page.keyboard.press("Home")
+    visit.page.get_by_text("2025-11-19 09:30").wait_for()
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.get_by_text("2025-11-19 09:31").wait_for()
+    visit.drag("Depth of the book", 60)
+    visit.page.get_by_text("Changed: press Reset").wait_for()
+    assert "depth_musd=" in visit.page.locator("code").inner_text()
     visit.click("Reset")
-    visit.page.get_by_text("Time: 0.0").wait_for()
-    visit.page.get_by_text("5.1").first.wait_for()
+    visit.page.get_by_text("2025-11-19 09:30").wait_for()
+    visit.page.get_by_text("Changed: press Reset").wait_for(state="detached")
     visit.click("Step")
-    visit.page.get_by_text("Time: 1.0").wait_for()
-    assert other.time == 0
+    visit.page.get_by_text("2025-11-19 09:31").wait_for()
+    for view in (*(each.name for each in app.VIEWS), app.DECISIONS):
+        visit.page.get_by_role("tab", name=view).click()
+        visit.page.screenshot(path=tmp_path / f"{scheme}-{width}-{view}.png", full_page=True)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    assert other.position == 0
     assert visit.wrong + other.wrong == []
+    visit.page.close()
+    other.page.close()
 
 
 def test_ctrl_c_ends_it_while_it_plays(chromium, served):
     url, process = served
     visit = Visit(chromium, url)
-    visit.click("▶")
+    visit.click("Play")
     visit.wait(3)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)

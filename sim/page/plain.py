@@ -19,39 +19,31 @@ import html
 import logging
 import math
 import os
-import socket
 import threading
 import tomllib
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any, NamedTuple
 
 import solara
-import uvicorn
 from mesa.visualization import Slider, SolaraViz
 from mesa.visualization.utils import update_counter
 from solara.components import echarts
 from solara.components.echarts import EchartsWidget
-from solara.server import settings as server_settings
 
 from sim.analysis.day import WATCHED_POINTS
 from sim.model import MarketModel
+from sim.page.app import SCENARIO
+from sim.page.charts import strikes
 from sim.scenario import load, one_line
 from sim.tables import Scenario
 from sim.units import moment_text
 
-SCENARIO = "THINBOOK_SCENARIO"
-"""Environment variable with the path of the page's scenario."""
-HOST = "127.0.0.1"
 PATIENCE_S = 1.0
 """How long a step waits for the page: one that is closed or asleep draws no more."""
-STRIKE_SHARE = 0.05
-"""A strike is drawn if it holds at least this share of the book's contracts."""
 GREY = "#888888"
 """Text and axes: the one colour that can be read on white and on black."""
 COLOURS = "#3b82f6 #f59e0b #10b981 #ef4444 #8b5cf6 #06b6d4 #ec4899 #84cc16 #a16207 #64748b #f97316 #14b8a6".split()  # noqa: SIM905
@@ -157,7 +149,7 @@ class LiveModel:
         self._stepping = threading.Lock()
         with self._watched():
             self._model = MarketModel(config, rng=rng, **overrides)
-            self.picture = Picture(settings(self._model.config, rng), _strikes(self._model.config))
+            self.picture = Picture(settings(self._model.config, rng), strikes(self._model.config))
             self._at_open = self._positions(self._model)
 
     @property
@@ -217,17 +209,6 @@ def _inner(content: Mapping[str, Any], key: str) -> Any:
     """Value at a dotted key, None if it is not there."""
     head, _, rest = key.partition(".")
     return _inner(content.get(head, {}), rest) if rest else content.get(head)
-
-
-def _strikes(scenario: Scenario) -> dict[float, int]:
-    """Dealers' contracts at the strikes that hold most of the book."""
-    if not scenario.options:
-        return {}
-    book, held = scenario.options.positions(), Counter[float]()
-    for strike, contracts in zip(book.strike.tolist(), book.contracts.tolist(), strict=True):
-        held[strike] += contracts
-    least = STRIKE_SHARE * abs(book.contracts).sum()
-    return {strike: contracts for strike, contracts in held.items() if contracts and abs(contracts) >= least}
 
 
 # Charts
@@ -396,35 +377,3 @@ def _sliders(scenario: Scenario) -> dict[str, Slider]:
         for dial in DIALS
         if (value := values.get(dial.key)) is not None
     }
-
-
-# The server
-
-
-class Server(uvicorn.Server):
-    """A server that ends at once."""
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End on Ctrl-C: an orderly end would wait for every tab that plays, and there is nothing to save."""
-        os._exit(0)
-
-
-def rehearse(path: Path) -> None:
-    """Play the first bar of a scenario: what is wrong with it shows now, and the kernel is compiled."""
-    MarketModel(load(path)).step()
-
-
-def serve(path: Path, *, port: int) -> None:
-    """Show a scenario's page on this machine until Ctrl-C."""
-    os.environ |= {SCENARIO: str(path), "SOLARA_APP": "sim.page"}
-    server_settings.telemetry.mixpanel_enable = False
-    server_settings.theme.show_banner = False
-    # A model holds the whole tape of its day: that of a closed tab is not kept for Solara's 24 hours.
-    server_settings.kernel.cull_timeout = "10m"
-    # Solara would rather have its cookie on https.
-    warnings.filterwarnings("ignore", "Cookies with samesite")
-    from solara.server.starlette import app
-
-    with socket.create_server((HOST, port)) as door:
-        print(f"http://{HOST}:{port}  (Ctrl-C ends it)", flush=True)
-        Server(uvicorn.Config(app, log_level="error")).run([door])

@@ -1,0 +1,458 @@
+"""The lab page: controls, a clock that goes both ways, and views of one world or of two.
+
+Every tab of the browser has a `Lab` of its own. Only what is visible is drawn: the price always, and one view below it.
+"""
+
+# ruff: noqa: N802  (components of Solara are named like classes)
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ipyvuetify
+import reacton.ipyvuetify as vuetify
+import solara
+import traitlets
+
+from sim.analysis.tape import AUCTION
+from sim.page import charts, texts
+from sim.page.charts import Option
+from sim.page.engine import FASTEST, Engine, State
+from sim.page.settings import SEEDS, Card, Choice, Dial, Settings, Shelf
+from sim.page.world import Frame, World
+from sim.palette import colour_of, name_of
+from sim.scenario import ScenarioError
+
+SCENARIO = "THINBOOK_SCENARIO"
+"""Environment variable with the path of the page's scenario."""
+STYLE = Path(__file__).with_name("app.css").read_text(encoding="utf-8")
+SPEEDS = {"1 bar a second": 1.0, "3 bars a second": 3.0, "10 bars a second": 10.0, "As fast as it goes": FASTEST}
+LEAST = {"all": 1, "100 contracts and more": 100, "500 and more": 500, "1,000 and more": 1000}
+OWN_BOOK = "the scenario's own"
+NAMES = ("A", "B")
+
+
+class Chart(ipyvuetify.VuetifyTemplate):
+    """An ECharts chart that follows the page's width and its light or dark theme."""
+
+    template_file = (__file__, "chart.vue")
+    option = traitlets.Dict().tag(sync=True)
+    label = traitlets.Unicode().tag(sync=True)
+    height = traitlets.Int(320).tag(sync=True)
+
+
+class ThemeButton(ipyvuetify.VuetifyTemplate):
+    """Turns the page light or dark; at first it is as the visitor's system."""
+
+    template_file = (__file__, "theme.vue")
+
+
+class Lab:
+    """What a tab has: an engine, the settings that are shown, and those of the worlds that run."""
+
+    def __init__(self, shelf: Shelf, redraw: Callable[[], None]) -> None:
+        self.shelf, self.engine = shelf, Engine(redraw)
+        self.applied = Settings(shelf.first)
+
+    def reset(self, settings: Settings) -> None:
+        """Make the worlds anew, of these settings."""
+        self.applied, shelf = settings, self.shelf
+
+        def make() -> tuple[World, ...]:
+            name, seed = settings.scenario, settings.seed
+            return tuple(World(shelf.build(name, choice), seed) for choice in settings.worlds)
+
+        self.engine.reset(make)
+
+
+@solara.component
+def Layout(children: list[Any]) -> None:
+    """The whole window is the page's own."""
+    solara.Style(STYLE)
+    solara.Div(children=children)
+
+
+@solara.component
+def Page() -> None:
+    """The page of the scenario that `thinbook serve` was given."""
+    drawing = solara.use_reactive(0)
+    lab = solara.use_memo(lambda: Lab(Shelf(Path(os.environ[SCENARIO])), lambda: drawing.set(drawing.peek() + 1)), [])
+    settings = solara.use_reactive(lab.applied)
+    opened = solara.use_reactive(True)
+
+    def run() -> Callable[[], None]:
+        lab.engine.start()
+        lab.reset(settings.peek())
+        return lab.engine.close
+
+    solara.use_effect(run, [])
+    solara.use_effect(lab.engine.drawn.set, [drawing.value])
+    state = lab.engine.state
+    solara.Title("thinbook")
+    with solara.Div(classes=["lab"]):
+        Top(opened)
+        with solara.Div(classes=["columns"] if opened.value else ["columns", "alone"]):
+            with solara.Div(classes=["main"]):
+                Transport(lab, state, settings)
+                if state.problem:
+                    solara.Error(state.problem)
+                Views(state)
+            if opened.value:
+                Controls(lab, settings, lab.applied)
+
+
+@solara.component
+def Top(opened: solara.Reactive[bool]) -> None:
+    """The name of the page, and what changes its looks."""
+    with solara.Div(classes=["top"]):
+        _html("h1", "thinbook: one market, one thin book")
+        _button("Settings", "mdi-tune", lambda: opened.set(not opened.value))
+        ThemeButton.element()
+
+
+@solara.component
+def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> None:
+    """Play, pause, step, reset, speed, and the slider of time."""
+    speed = solara.use_reactive(list(SPEEDS)[-1])
+    engine = lab.engine
+
+    def choose(name: str) -> None:
+        speed.value = name
+        engine.run_at(SPEEDS[name])
+
+    def seek(position: object) -> None:
+        if isinstance(position, int) and position != engine.state.position:
+            engine.seek(position)
+
+    with solara.Div(classes=["card", "transport"]), solara.Div(classes=["line"]):
+        if state.playing:
+            _button("Pause", "mdi-pause", engine.pause)
+        else:
+            _button("Play", "mdi-play", engine.play, disabled=not state.worlds)
+        _button("Step", "mdi-skip-next", engine.step, disabled=not state.worlds)
+        _button("Reset", "mdi-restart", lambda: lab.reset(settings.value))
+        _html("div", _clock(state), "clock")
+        with solara.Div(classes=["grow"]):
+            _slider("Time, bars passed", state.position, (0, max(state.done, 1), 1), seek, disabled=not state.done)
+        with solara.Div(classes=["speed"]):
+            _select("Speed", speed.value, list(SPEEDS), choose)
+
+
+def _clock(state: State) -> str:
+    if not state.worlds:
+        return "No run" if state.problem else "Making the world"
+    return texts.moment(state.worlds[0], state.frames(0))
+
+
+# Settings
+
+
+@solara.component
+def Controls(lab: Lab, settings: solara.Reactive[Settings], applied: Settings) -> None:
+    """All that can be chosen for the next Reset; `applied` is what runs now."""
+    place, set_place = solara.use_state(0)
+    now = settings.value
+    card = solara.use_memo(lambda: _card(lab.shelf, now.scenario), [now.scenario])
+    place = min(place, len(now.worlds) - 1)
+    with solara.Div(classes=["card", "controls"]):
+        with solara.Div():
+            _html("h2", "The next run")
+            _html("p", "All of this applies on Reset. Play, time and speed apply at once.", "soft")
+        with solara.Div(classes=["group"]):
+            names = lab.shelf.scenarios
+            _select("Scenario", now.scenario, names, lambda name: settings.set(Settings(name, settings.value.seed)))
+            Seed(settings)
+            _switch("Compare two worlds on this seed", len(now.worlds) == 2, lambda on: settings.set(now.compared(on)))
+        if isinstance(card, ScenarioError):
+            solara.Error(str(card))
+        else:
+            if len(now.worlds) == 2:
+                _worlds(place, set_place)
+            WorldControls(lab, settings, card, place)
+        _waiting(lab.shelf, now, applied, place)
+
+
+def _card(shelf: Shelf, name: str) -> Card | ScenarioError:
+    try:
+        return shelf.card(name)
+    except ScenarioError as error:
+        return error
+
+
+@solara.component
+def Seed(settings: solara.Reactive[Settings]) -> None:
+    """The seed as it is typed, red while it is none."""
+    text, set_text = solara.use_state(str(settings.value.seed))
+
+    def type_in(new: object) -> None:
+        set_text(str(new))
+        settings.value = settings.value.seeded(new)
+
+    vuetify.TextField(
+        label=f"Seed, {SEEDS[0]} to {SEEDS[1]}",
+        v_model=text,
+        on_v_model=type_in,
+        error=text != str(settings.value.seed),
+        type="number",
+        dense=True,
+        outlined=True,
+        hide_details=True,
+    )
+
+
+def _worlds(place: int, set_place: Callable[[int], None]) -> None:
+    with solara.Div(classes=["line"]):
+        for other, name in enumerate(NAMES):
+            solara.Button(
+                f"World {name}",
+                on_click=lambda other=other: set_place(other),
+                small=True,
+                outlined=other != place,
+                depressed=True,
+                color="primary",
+                attributes={"aria-pressed": str(other == place).lower()},
+            )
+
+
+type Change = Callable[[Callable[[Choice], Choice]], None]
+"""Puts another choice in the place of that of a world."""
+
+
+@solara.component
+def WorldControls(lab: Lab, settings: solara.Reactive[Settings], card: Card, place: int) -> None:
+    """Book, dials and switches of one world."""
+    choice = settings.value.worlds[place]
+
+    def change(make: Callable[[Choice], Choice]) -> None:
+        now = settings.value
+        settings.value = now.with_world(place, make(now.worlds[place]))
+
+    with solara.Div(classes=["group"]):
+        if card.scenario.options and lab.shelf.books:
+            _books(lab.shelf, choice, change)
+        for dial in card.dials:
+            _dial(dial, choice, card.own[dial.key], change)
+    with solara.Div(classes=["group"]):
+        _html("h3", "Who takes part")
+        with solara.Div(classes=["switches"]):
+            for group in card.groups:
+                _member(group, choice, change)
+
+
+def _books(shelf: Shelf, choice: Choice, change: Change) -> None:
+    def choose(name: str) -> None:
+        change(lambda old: replace(old, book="" if name == OWN_BOOK else name))
+
+    _select("Option book", choice.book or OWN_BOOK, [OWN_BOOK, *shelf.books], choose)
+
+
+def _dial(dial: Dial, choice: Choice, own: float, change: Change) -> None:
+    value = choice.values.get(dial.key, own)
+    kind = "changed" if dial.key in choice.values else ""
+    with solara.Div():
+        solara.HTML(
+            tag="div",
+            classes=["dial"],
+            unsafe_innerHTML=f"<span>{escape(dial.label)}</span>"
+            f"<b class='{kind}'>{value:,g} <small>{escape(dial.unit)}</small></b>",
+        )
+        limits = (dial.low, dial.high, dial.step)
+        _slider(f"{dial.label}, {dial.unit}", value, limits, lambda new: change(lambda old: old.turned(dial, new, own)))
+
+
+def _member(group: str, choice: Choice, change: Change) -> None:
+    def turn(on: bool) -> None:
+        change(lambda old: old.switched(group, on))
+
+    _switch(name_of(group), group not in choice.without, turn, colour_of(group))
+
+
+def _waiting(shelf: Shelf, settings: Settings, applied: Settings, place: int) -> None:
+    """Whether anything waits for Reset, and the command that makes the same run."""
+    with solara.Div():
+        if settings != applied:
+            _html("p", "Changed: press Reset to run it.", "changed")
+        _html("code", shelf.command(settings, place))
+
+
+# Views
+
+
+class View(NamedTuple):
+    """A view below the price: its name, what it says, and its charts with their titles and heights."""
+
+    name: str
+    note: str
+    charts: tuple[tuple[str, Callable[[World, Sequence[Frame]], Option], int], ...]
+    grid: str = "pair"
+
+
+def _greek(name: str) -> Callable[[World, Sequence[Frame]], Option]:
+    return lambda world, frames: charts.dealers(world, frames, name)
+
+
+VIEWS = (
+    View(
+        "Who moved it",
+        "Mechanical attribution: every change of the mid belongs to the message that made it, so the lines add up to "
+        "the price. It does not say what would have happened without them: for that, compare two worlds.",
+        (("Points moved, by group", charts.points, 340), ("From the prior close to the price", charts.waterfall, 340)),
+    ),
+    View(
+        "Book",
+        "What waits in the book. Dark stripes are deep, pale ones thin.",
+        (("Best prices", charts.ladder, 380), ("Depth over time", charts.depth_map, 380)),
+    ),
+    View(
+        "Flow",
+        "What each group buys (+) and sells (-). All groups together buy as much as they sell.",
+        (("Flow", charts.flow, 340), ("Position", charts.position, 340)),
+    ),
+    View(
+        "Dealers",
+        "What the dealers' options would make them hold at other prices; the line is the price now. Where gamma is "
+        "below 0, they sell when the price falls.",
+        tuple((f"{greek.capitalize()}", _greek(greek), 280) for greek in charts.GREEKS),
+        "three",
+    ),
+    View("Volatility", "What options cost, as the model's own VIX.", (("VIX and VIX1D", charts.volatility, 340),)),
+    View(
+        "Dominoes",
+        "Who reacted to whom today. A circle grows with the points moved, an arrow with the contracts that the move "
+        "of one group provoked in another. Mechanical too: it credits all of a reaction to the price.",
+        (("Provoker to provoked", charts.network, 440),),
+    ),
+)
+DECISIONS = "Decisions"
+
+
+@solara.component
+def Views(state: State) -> None:
+    """The numbers and the price of every world, then one view of each."""
+    shown, set_shown = solara.use_state(0)
+    least = solara.use_reactive(list(LEAST)[1])
+    worlds = [(world, state.frames(place)) for place, world in enumerate(state.worlds)]
+    if not worlds:
+        return
+    two = ["worlds", "two"] if len(worlds) == 2 else ["worlds"]
+    with solara.Div(classes=["card"]):
+        with solara.Div(classes=two):
+            limits = charts.price_limits(state.worlds, [frames for _, frames in worlds])
+            for place, (world, frames) in enumerate(worlds):
+                _price(world, frames, limits, NAMES[place] if len(worlds) == 2 else "")
+        if len(worlds) == 2 and all(frames for _, frames in worlds):
+            _html("p", texts.counterfactual([frames for _, frames in worlds]), "story")
+        solara.HTML(tag="div", unsafe_innerHTML=texts.legend([*worlds[0][0].groups, AUCTION]))
+    with solara.Div(classes=["card"]):
+        names = [*(view.name for view in VIEWS), DECISIONS]
+        with solara.lab.Tabs(value=shown, on_value=set_shown):
+            for name in names:
+                solara.lab.Tab(name)
+        if names[shown] == DECISIONS:
+            _decisions(worlds, two, least)
+        else:
+            _view(VIEWS[shown], worlds, two)
+
+
+def _price(world: World, frames: list[Frame], limits: tuple[float, float], name: str) -> None:
+    depth = f"World {name}, {world.scenario.depth_musd:g} $M a side: " if name else ""
+    with solara.Div():
+        _html("h2", depth + world.scenario.title)
+        solara.HTML(tag="dl", classes=["numbers"], unsafe_innerHTML=_numbers(frames))
+        _html("p", texts.story(frames), "story")
+        Chart.element(option=charts.price(world, frames, limits), label=f"Price. {texts.story(frames)}", height=340)
+        _html("p", "Each dot is a bar, in the colour of the group that pushed the price most (mechanical).", "soft")
+
+
+def _numbers(frames: list[Frame]) -> str:
+    return "".join(
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}<small>{escape(unit)}</small></dd></div>"
+        for label, value, unit in texts.numbers(frames)
+    )
+
+
+def _view(view: View, worlds: list[tuple[World, list[Frame]]], two: list[str]) -> None:
+    _html("p", view.note, "note soft")
+    with solara.Div(classes=two):
+        for world, frames in worlds:
+            if view.grid == "three" and not (frames and frames[-1].dealers):
+                _html("p", "There are no options to show." if frames else "Nothing has happened yet.", "soft")
+                continue
+            with solara.Div(classes=[view.grid]):
+                for title, chart, height in view.charts:
+                    with solara.Div():
+                        _html("h3", title)
+                        label = f"{title}. {view.note}"
+                        Chart.element(option=chart(world, frames), label=label, height=height).key(title)
+
+
+def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: solara.Reactive[str]) -> None:
+    with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "220px"}):
+        _select("Size", least.value, list(LEAST), least.set)
+    with solara.Div(classes=two):
+        for _, frames in worlds:
+            solara.HTML(
+                tag="div",
+                classes=["scroll"],
+                unsafe_innerHTML=texts.decisions(frames, LEAST[least.value]),
+                attributes={"tabindex": "0", "role": "region", "aria-label": "Decisions, newest first"},
+            )
+
+
+# Small parts
+
+
+def _html(tag: str, text: str, kind: str = "") -> None:
+    solara.HTML(tag=tag, unsafe_innerHTML=escape(text), classes=kind.split())
+
+
+def _button(label: str, icon: str, click: Callable[[], None], *, disabled: bool = False) -> None:
+    solara.Button(
+        icon_name=icon, on_click=click, icon=True, disabled=disabled, attributes={"aria-label": label, "title": label}
+    )
+
+
+def _select(label: str, value: str, names: list[str], choose: Callable[[str], None]) -> None:
+    """A choice of names; any other that a browser may send is passed over."""
+
+    def check(name: object) -> None:
+        if isinstance(name, str) and name in names:
+            choose(name)
+
+    vuetify.Select(
+        label=label, v_model=value, items=names, on_v_model=check, dense=True, outlined=True, hide_details=True
+    )
+
+
+def _switch(label: str, on: bool, turn: Callable[[bool], None], colour: str = "primary") -> None:
+    vuetify.Switch(
+        label=label, v_model=on, on_v_model=lambda new: turn(new is True), dense=True, color=colour, inset=False
+    )
+
+
+def _slider(
+    label: str,
+    value: float,
+    limits: tuple[float, float, float],
+    turn: Callable[[object], None],
+    *,
+    disabled: bool = False,
+) -> None:
+    """A slider; `limits` are its least and largest value and its step."""
+    low, high, step = limits
+    vuetify.Slider(
+        v_model=value,
+        on_v_model=turn,
+        min=low,
+        max=high,
+        step=step,
+        disabled=disabled,
+        hide_details=True,
+        dense=True,
+        attributes={"aria-label": label},
+    )

@@ -1,0 +1,305 @@
+"""What stands behind the lab page: worlds and their frames, the engine, settings, charts, texts."""
+
+import json
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim import analysis
+from sim.kernel.state import ASKS, BIDS
+from sim.market import resting
+from sim.model import MarketModel
+from sim.page import app, charts, texts
+from sim.page.engine import Engine
+from sim.page.settings import DIALS, Choice, Settings, Shelf
+from sim.page.world import Decision, World
+from sim.scenario import ScenarioError, load
+
+NOV20 = Path(__file__).parents[1] / "configs" / "nov20.toml"
+BARS = 12
+SHORT = {"session.days": ["2025-11-19"], "session.end": f"09:{30 + BARS}"}
+
+
+@pytest.fixture(scope="module")
+def world():
+    """The first minutes of a day."""
+    world = World(load(NOV20, SHORT), 7)
+    while world.running:
+        world.step()
+    return world
+
+
+@pytest.fixture(scope="module")
+def tables(world):
+    model = MarketModel(load(NOV20, SHORT), rng=7)
+    while model.running:
+        model.step()
+    return model.frames()
+
+
+# Frames
+
+
+def test_points_add_up_to_the_price_in_every_frame(world):
+    for frame in world.frames:
+        assert sum(frame.points.values()) == frame.mid - frame.base
+        assert frame.pushed.sum() == frame.mid - frame.base
+
+
+def test_what_all_groups_have_bought_adds_up_to_nothing(world):
+    assert all(sum(frame.bought.values()) == 0 for frame in world.frames)
+    assert any(frame.bought["etfs"] for frame in world.frames)
+
+
+def test_frames_say_what_the_tables_say(world, tables):
+    groups = analysis.owner_groups(tables["agents"])
+    told = analysis.price_points_by_group(tables["quotes"], groups)
+    shown = world.frames[-1].points
+    assert {group: shown[group] for group in world.groups} == {group: told[group] for group in world.groups}
+    assert [frame.mid for frame in world.frames] == tables["bars"]["mid"].tolist()
+    assert world.frames[-1].volume == tables["trades"]["size"].sum()
+    ordered = tables["decisions"].query("contracts != 0")["contracts"].tolist()
+    assert [each.contracts for frame in world.frames for each in frame.decisions] == ordered
+
+
+def test_dominoes_are_those_of_the_analysis(world, tables):
+    """Chains of provocation end at a bar's start here, and the way from the prior close to the open counts."""
+    told = analysis.group_matrix(analysis.domino_graph(tables, 0.0), normalised=False)
+    shown = world.frames[-1].provoked
+    for child, parent in (("dealers", "etfs"), ("dealers", "noise"), ("dealers", "open")):
+        got = shown[world.groups.index(child), world.sources.index(parent)]
+        assert got == pytest.approx(told.loc[child].get(parent, 0.0), rel=0.05, abs=20)
+    assert told.loc["dealers", "open"] > 100
+
+
+def test_the_ladder_is_the_book(world):
+    market, frame = world._model.market, world.frames[-1]
+    for side, levels in ((BIDS, frame.bids), (ASKS, frame.asks)):
+        sizes = {}
+        for order_side, price, _, size in resting(market.b, 0):
+            if order_side == side:
+                sizes[price] = sizes.get(price, 0) + size
+        assert dict(levels) == dict(list(sizes.items())[: len(levels)])
+        assert len(levels) == 20
+
+
+def test_dealers_greeks_are_the_models(world):
+    frame, model = world.frames[-1], world._model
+    each = [model.option_greeks(dealer.owner, frame.mid, model.quotes())[:3] for dealer in model.dealers]
+    assert frame.dealers.greeks(frame.mid) == pytest.approx(np.sum(each, axis=0))
+
+
+# Charts and texts
+
+
+ALL = [chart for view in app.VIEWS for _, chart, _ in view.charts]
+
+
+@pytest.mark.parametrize("place", range(len(ALL)))
+def test_charts_are_small_plain_json(world, place):
+    option = ALL[place](world, world.frames)
+    assert len(json.dumps(option, allow_nan=False)) < 100_000
+    assert all(len(series["data"]) <= max(500, 65 * 40) for series in option["series"])
+
+
+def test_a_day_is_thinned_to_what_a_screen_can_show(world):
+    many = world.frames * 100
+    thin = charts.thinned(many, 400)
+    assert 300 <= len(thin) <= 400
+    assert thin[-1] is many[-1]
+
+
+def test_price_chart_has_levels_news_and_the_real_day(world):
+    limits = charts.price_limits([world], [world.frames])
+    line = next(series for series in charts.price(world, world.frames, (6600, 6800))["series"] if "markLine" in series)
+    assert limits[0] <= min(frame.mid for frame in world.frames) <= limits[1]
+    assert {6650.0, 6700.0} <= {mark.get("yAxis") for mark in line["markLine"]["data"]}
+    two_days, second = World(load(NOV20), 1), replace(world.frames[-1], session=1, first=0)
+    assert charts.price_limits([two_days], [[second]]) == (6525, 6775)
+    assert "real day" in [series["name"] for series in charts.price(two_days, [second], (6500, 6800))["series"]]
+
+
+def test_the_waterfall_ends_at_the_price(world):
+    *_, last, price = charts.waterfall(world, world.frames)["series"]
+    assert price["data"][1][0] == pytest.approx(world.frames[-1].mid - world.frames[-1].base)
+    assert last["data"][1][0] == pytest.approx(price["data"][1][0])
+
+
+@pytest.mark.parametrize(
+    ("alarm", "detail", "said"),
+    [
+        ("below", 6685.0, "price fell to 6,685.00"),
+        ("news", "no_cut", "news: no cut"),
+        ("vol", 21.5, "VIX moved to 21.50"),
+        ("time", 0.0, "looked again"),
+        ("odd", 0.0, "odd"),
+    ],
+)
+def test_reasons_in_words(alarm, detail, said):
+    assert texts.why(Decision(0, "ctas[1]", "ctas", alarm, detail, -5, 0.0)) == said
+
+
+def test_decisions_come_newest_first_and_escaped(world):
+    text = texts.decisions(world.frames, 1)
+    times = [line.split("<")[0] for line in text.split('<td class="number">')[1::3]]
+    assert times == sorted(times, reverse=True)
+    assert len(times) == texts.MOST_DECISIONS
+    assert "<script" not in texts._row(Decision(0, "<script>", "ctas", "<script>", 0.0, 1, 0.0))
+
+
+# Settings
+
+
+def test_a_dial_keeps_within_its_bounds():
+    depth = DIALS[0]
+    choice = Choice().turned(depth, 1e9, 5.0)
+    assert choice.values == {"depth_musd": 20.0}
+    for wrong in ("8", None, float("nan"), [1], True, float("inf")):
+        assert choice.turned(depth, wrong, 5.0) == choice
+    assert choice.turned(depth, 5.0, 5.0).values == {}
+    assert choice.turned(depth, -3, 5.0).values == {"depth_musd": 0.5}
+
+
+@pytest.mark.parametrize("seed", ["-1", "10000", "1e3", "", "x", "٣", None, 2.5])
+def test_a_seed_that_is_none_changes_nothing(seed):
+    assert Settings("nov20", 4).seeded(seed).seed == 4
+
+
+def test_only_what_is_on_the_shelf_can_be_opened():
+    shelf = Shelf(NOV20)
+    assert shelf.scenarios == ["nov20", "calm"]
+    assert "article" in shelf.books
+    with pytest.raises(KeyError):
+        shelf.build("../nov20", Choice())
+    assert shelf.build("nov20", Choice(book="../../etc/passwd")).digest == load(NOV20).digest
+
+
+def test_the_command_shown_makes_the_same_scenario():
+    choice = Choice({"depth_musd": 8.0}, "article", frozenset({"ctas"}))
+    shelf, settings = Shelf(NOV20), Settings("nov20", 3, (choice,))
+    said = f"thinbook run {NOV20} --seed 3 --set depth_musd=8 --set options.book=books/article.csv --without ctas"
+    assert shelf.command(settings, 0) == said
+    overrides = {"depth_musd": 8.0, "options.book": "books/article.csv"}
+    assert shelf.build("nov20", choice).digest == load(NOV20, overrides, ["ctas"]).digest
+
+
+def test_the_second_world_is_of_normal_depth():
+    settings = Settings("nov20").compared(True)
+    assert [choice.values for choice in settings.worlds] == [{}, {"depth_musd": 11.5}]
+    assert settings.compared(False) == Settings("nov20")
+
+
+# The engine, with worlds that cost nothing
+
+
+class Toy:
+    """A world of ten bars."""
+
+    bars_total = 10
+
+    def __init__(self, breaks_at=99):
+        self.frames, self.breaks_at = [], breaks_at
+
+    @property
+    def running(self):
+        return len(self.frames) < self.bars_total
+
+    def step(self):
+        if len(self.frames) == self.breaks_at:
+            raise RuntimeError("the tape is torn")
+        self.frames.append(len(self.frames))
+
+
+@pytest.fixture
+def engine():
+    made = Engine(lambda: made.drawn.set())
+    made.start()
+    yield made
+    made.close()
+
+
+def wait(engine, what):
+    end = time.monotonic() + 20
+    while not what(engine.state):
+        assert time.monotonic() < end, engine.state
+        time.sleep(0.005)
+    return engine.state
+
+
+def test_play_runs_to_the_end_and_time_goes_back(engine):
+    engine.reset(lambda: (Toy(), Toy()))
+    wait(engine, lambda state: state.worlds)
+    engine.play()
+    state = wait(engine, lambda state: state.position == 10 and not state.playing)
+    assert [len(world.frames) for world in state.worlds] == [10, 10]
+    engine.seek(3)
+    assert engine.state.frames(0) == [0, 1, 2]
+    engine.step()
+    assert wait(engine, lambda state: state.position == 4).done == 10
+    engine.seek(10**9)
+    assert engine.state.position == 10
+    engine.seek(-5)
+    assert engine.state.position == 0
+    engine.play()
+    wait(engine, lambda state: state.position == 10 and not state.playing)
+
+
+def test_pause_stops_and_speed_holds(engine):
+    engine.reset(lambda: (Toy(),))
+    wait(engine, lambda state: state.worlds)
+    engine.run_at(1.0)
+    engine.play()
+    wait(engine, lambda state: state.position == 1)
+    engine.pause()
+    time.sleep(0.2)
+    assert engine.state.position == 1
+
+
+def test_an_error_is_a_message_until_reset(engine):
+    engine.reset(lambda: (Toy(breaks_at=2),))
+    wait(engine, lambda state: state.worlds)
+    engine.play()
+    state = wait(engine, lambda state: state.problem)
+    assert (state.problem, state.position, state.playing) == ("RuntimeError: the tape is torn", 2, False)
+    engine.play()
+    engine.step()
+    assert not engine.state.playing
+    engine.reset(lambda: (Toy(),))
+    wait(engine, lambda state: state.worlds and not state.problem)
+
+
+def test_a_world_that_cannot_be_made_is_a_message(engine):
+    def none():
+        raise ScenarioError("nov20.toml: depth_musd: too deep")
+
+    engine.reset(none)
+    assert wait(engine, lambda state: state.problem).problem == "nov20.toml: depth_musd: too deep"
+
+
+def test_drawings_are_few_and_wait_for_one_another():
+    times, slow = [], threading.Event()
+
+    def draw():
+        times.append(time.monotonic())
+        if len(times) == 3:
+            slow.set()
+        else:
+            engine.drawn.set()
+
+    engine = Engine(draw)
+    engine.start()
+    engine.reset(lambda: (Toy(),))
+    for _ in range(60):
+        engine.seek(0)
+        time.sleep(0.01)
+    assert slow.wait(5)
+    assert min(np.diff(times)) > 0.08
+    assert len(times) == 3
+    engine.close()
+    for thread in engine._threads:
+        thread.join(10)
+        assert not thread.is_alive()
