@@ -194,7 +194,7 @@ def test_a_series_has_at_most_500_points(tmp_path):
 
 def test_numbers_have_signs_and_nothing_has_none():
     assert [signed(value) for value in (12345, -3, 0, -0.2)] == ["+12,345", "−3", "0", "0"]
-    assert [number(value, 1) for value in (-1234.56, None, float("nan"))] == ["−1,234.6", "none", "none"]
+    assert [number(value, 1) for value in (-1234.56, -0.01, None, float("nan"))] == ["−1,234.6", "0.0", "none", "none"]
 
 
 # The same run, the same report
@@ -339,6 +339,16 @@ def test_a_sweep_has_medians_and_failures_by_name(tmp_path, thinbook):
 def test_a_sweep_of_which_nothing_came_to_its_end(tmp_path):
     folder = swept(tmp_path / "sweep", [outcome(2.0, 1, 0.0, error="no")], ["depth_musd"])
     assert "No run came to its end" in of_sweep.report(folder)
+
+
+def test_runs_of_one_seed_count_as_one():
+    """A second factor that does nothing makes neither the median nor its interval any surer."""
+    rng = np.random.default_rng(2)
+    once = pd.DataFrame({"depth_musd": 5.0, "seed": np.arange(20), "low": rng.normal(size=20)})
+    thrice = pd.concat([once] * 3, ignore_index=True)
+    assert of_sweep.over_seeds(once, once["depth_musd"], "low").tolist() == (
+        of_sweep.over_seeds(thrice, thrice["depth_musd"], "low").tolist()
+    )
 
 
 def test_the_interval_of_a_median_holds_it_as_often_as_it_says():
