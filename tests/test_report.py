@@ -18,7 +18,7 @@ from sim.report import figures, html, pdf
 from sim.report.day import MOST_POINTS, Day
 from sim.report.run import FIGURES
 from sim.report.words import number, signed
-from sim.scenario import load
+from sim.scenario import ScenarioError, load
 from sim.sweep import report as of_sweep
 from sim.sweep.parts import _column, _write, place
 from sim.sweep.report import levels, median
@@ -368,3 +368,14 @@ def test_many_values_of_a_factor_are_put_into_classes():
     assert classes.nunique() == 12
     assert (classes.groupby(classes).size() == 10).all()
     assert levels(pd.Series([True, False])).tolist() == [True, False]
+
+
+# The real day's course in a scenario
+
+
+def test_a_course_that_cannot_be_read_is_refused():
+    with pytest.raises(ScenarioError, match="real_course"):
+        load(QUIET + REAL.replace('"09:35"', '"9.35"'))
+    course = load(QUIET + REAL)
+    assert load(course.to_toml()).real_course == course.real_course
+    assert load(QUIET).real_course is None
