@@ -17,7 +17,7 @@ from sim.report import figures, html, pdf
 from sim.report.day import MOST_POINTS, Day
 from sim.report.run import FIGURES
 from sim.report.words import number, signed
-from sim.scenario import load
+from sim.scenario import ScenarioError, load
 from sim.sweep import report as of_sweep
 from sim.sweep.report import levels, median
 
@@ -192,7 +192,7 @@ def test_a_series_has_at_most_500_points(tmp_path):
 
 def test_numbers_have_signs_and_nothing_has_none():
     assert [signed(value) for value in (12345, -3, 0, -0.2)] == ["+12,345", "−3", "0", "0"]
-    assert [number(value, 1) for value in (-1234.56, None, float("nan"))] == ["−1,234.6", "none", "none"]
+    assert [number(value, 1) for value in (-1234.56, -0.01, None, float("nan"))] == ["−1,234.6", "0.0", "none", "none"]
 
 
 # The same run, the same report
@@ -328,6 +328,16 @@ def test_a_sweep_of_which_nothing_came_to_its_end(tmp_path):
     assert "No run came to its end" in of_sweep.report(folder)
 
 
+def test_runs_of_one_seed_count_as_one():
+    """A second factor that does nothing makes neither the median nor its interval any surer."""
+    rng = np.random.default_rng(2)
+    once = pd.DataFrame({"depth_musd": 5.0, "seed": np.arange(20), "low": rng.normal(size=20)})
+    thrice = pd.concat([once] * 3, ignore_index=True)
+    assert of_sweep.over_seeds(once, once["depth_musd"], "low").tolist() == (
+        of_sweep.over_seeds(thrice, thrice["depth_musd"], "low").tolist()
+    )
+
+
 def test_the_interval_of_a_median_holds_it_as_often_as_it_says():
     """200 samples of 25 normal draws, seed 8: an interval of 95 % misses more than 25 times with p < 1e-4."""
     rng = np.random.default_rng(8)
@@ -345,3 +355,14 @@ def test_many_values_of_a_factor_are_put_into_classes():
     assert classes.nunique() == 12
     assert (classes.groupby(classes).size() == 10).all()
     assert levels(pd.Series([True, False])).tolist() == [True, False]
+
+
+# The real day's course in a scenario
+
+
+def test_a_course_that_cannot_be_read_is_refused():
+    with pytest.raises(ScenarioError, match="real_course"):
+        load(QUIET + REAL.replace('"09:35"', '"9.35"'))
+    course = load(QUIET + REAL)
+    assert load(course.to_toml()).real_course == course.real_course
+    assert load(QUIET).real_course is None

@@ -72,7 +72,7 @@ def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
 
 
 def _pushers(day: Day) -> list[str]:
-    """The group that pushed most in the direction of each step of the mid, or that of the step before."""
+    """The group that pushed most the way each step of the mid went; where it went nowhere, that of the step before."""
     steps = day.points.diff().iloc[1:]
     toward = steps.mul(np.sign(day.bars["mid"].diff().iloc[1:].to_numpy()), axis=0)
     if not steps.size:
@@ -313,7 +313,7 @@ def matrix(day: Day) -> Figure:
     diameter = 3 + 30 * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
     colours = np.array([colour_of(name) for name in table.columns])[column]
     fill = np.where(contracts > 0, colours, PAPER)
-    axes.scatter(column, row, diameter**2, fill, edgecolors=colours.tolist(), zorder=2)
+    axes.scatter(column, row, diameter**2, fill, edgecolors=colours.tolist(), zorder=2, clip_on=False)
     for x, y, amount, size in zip(column, row, contracts, diameter, strict=True):
         below = (0, -size / 2 - 2)
         axes.annotate(signed(amount, 1), (x, y), below, textcoords="offset points", ha="center", va="top", fontsize=7)

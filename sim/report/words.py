@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -28,15 +29,18 @@ ALARMS = {
 }
 
 
-def number(value: float, digits: int = 0) -> str:
-    """A number with commas, or "none"."""
-    return "none" if value is None or value != value else f"{value:,.{digits}f}".replace("-", "−")
+def number(value: float | None, digits: int = 0) -> str:
+    """A number with commas, or "none"; what is rounded to zero has no sign."""
+    if value is None or value != value:
+        return "none"
+    text = f"{value:,.{digits}f}".replace("-", "−")
+    return text if re.search("[1-9]", text) else text.removeprefix("−")
 
 
 def signed(value: float, digits: int = 0) -> str:
     """A number with its sign; zero has none."""
-    text = f"{value:+,.{digits}f}".replace("-", "−")
-    return text if any(digit in "123456789" for digit in text) else text[1:]
+    text = number(value, digits)
+    return f"+{text}" if value > 0 and re.search("[1-9]", text) else text
 
 
 def the_day(day: Day) -> str:

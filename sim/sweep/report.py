@@ -1,6 +1,7 @@
 """The report on a sweep: outcomes over the factors with medians and intervals, and the runs that failed.
 
-A factor is looked at alone: all runs of one of its values count, whatever the other factors are there.
+A factor is looked at alone: all runs of one of its values count, whatever the other factors are there. Seeds are what
+is independent: a median is over seeds, and so is its interval.
 """
 
 from __future__ import annotations
@@ -80,10 +81,15 @@ def median(values: pd.Series) -> Median:
     return Median(float(np.median(finite)), *map(float, interval))
 
 
+def over_seeds(done: pd.DataFrame, level: pd.Series, name: str) -> pd.Series:  # type: ignore[type-arg]
+    """Median of an outcome at each level; runs of one seed share their draws, so they count as one, their median."""
+    return done[name].groupby([level, done["seed"]]).median().groupby(level=0).apply(median)
+
+
 def _in_words(done: pd.DataFrame, factors: list[str]) -> str:
     if done.empty:
         return "No run came to its end."
-    fall = median(done[FALL])
+    fall = median(done[FALL].groupby(done["seed"]).median())
     seeds = done["seed"].nunique()
     return (
         f"{len(done):,} runs with {seeds:,} seeds, over {', '.join(factors)}. The median of all from the high to the "
@@ -109,7 +115,7 @@ def levels(values: pd.Series) -> pd.Series:
 
 def _factor(done: pd.DataFrame, factor: str) -> str:
     level = levels(done[factor])
-    medians = {name: done[name].groupby(level).apply(median) for name in OUTCOMES if name in done}
+    medians = {name: over_seeds(done, level, name) for name in OUTCOMES if name in done}
     rows = []
     for value, runs in done.groupby(level):
         cells = [_cell(medians[name][value], OUTCOMES[name][1]) for name in medians]
@@ -117,7 +123,7 @@ def _factor(done: pd.DataFrame, factor: str) -> str:
         rows.append((_value(value), str(len(runs)), *cells, lost))
     head = (factor, "runs", *(OUTCOMES[name][0] for name in medians), "lost 6700")
     caption = f"Medians [95 % intervals] by {factor}" + (
-        ", in classes of equal size, each named by its middle." if level is not done[factor] else "."
+        "." if level.equals(done[factor]) else ", in classes of equal size, each named by its middle."
     )
     drawing = html.figure(
         curve(done, factor, medians[FALL]),
