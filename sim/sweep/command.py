@@ -28,12 +28,12 @@ def main(file: Path, folder: Path, workers: int, *, cluster: str | None, only_st
     if only_status:
         _report(sweep, folder, state_of(jobs_of(sweep, folder)))
         return
-    with alone_in(folder):
+    with alone_in(folder), pools(workers, cluster) as found:
         write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
         state = state_of(planned(folder), retry_failed=retry_failed)
         _report(sweep, folder, state)
         try:
-            with pools(workers, cluster) as found, Watch(state, found.workers) as watch:
+            with Watch(state, found.workers) as watch:
                 given_up = run_all(compress(planned(folder), state.waits), found, watch.finished)
         except KeyboardInterrupt:
             err.print(f"stopped; the same command goes on from {watch.done:,} of {state.runs:,} runs")
