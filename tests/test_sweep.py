@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import BrokenExecutor, Executor, Future
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import compress
 from pathlib import Path
@@ -21,9 +23,10 @@ from sim import cli
 from sim.api import sweep
 from sim.scenario import ScenarioError
 from sim.sweep import faults, speed
+from sim.sweep.command import Watch
 from sim.sweep.compare import compare
 from sim.sweep.design import Design, SweepError, read_sweep, unit_points
-from sim.sweep.loop import pools, run_all, state_of
+from sim.sweep.loop import Pools, State, pools, run_all, state_of
 from sim.sweep.parts import Job, _row, _write_part, jobs_of, make, planned, read_part, table_of, write_plan, write_table
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -98,6 +101,14 @@ def made(path, folder, workers=2, cluster=None):
         waiting = compress(planned(folder), state_of(planned(folder)).waits)
         aside = run_all(waiting, found, lambda *run: heard.append(run))
     return heard, aside
+
+
+def made_here(path, folder):
+    """The same in this process, run by run."""
+    sweep = read_sweep(path)
+    write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
+    for job in planned(folder):
+        make(job)
 
 
 def made_folder(folder, results):
@@ -311,7 +322,38 @@ def test_a_sweep_makes_each_run_once(file, tmp_path):
     pd.testing.assert_frame_equal(old.drop(columns="point"), table.drop(columns="point"))
 
 
-def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path):
+class Fragile(Executor):
+    """A pool that breaks for good when it gets a deadly run; it works one run at a time, in this process."""
+
+    def __init__(self, workers, deadly, tried):
+        self.workers, self.deadly, self.tried, self.broken = workers, deadly, tried, False
+
+    def submit(self, work, job):
+        self.tried.append((self.workers, job.seed))
+        if self.broken:
+            raise BrokenExecutor
+        future = Future()
+        self.broken = job.seed in self.deadly
+        future.set_exception(BrokenExecutor()) if self.broken else future.set_result(("done", 0.0))
+        return future
+
+
+def test_suspects_are_tried_alone_and_only_the_guilty_is_set_aside(tmp_path):
+    """Two runs of twelve kill whoever has them: each is given three pools of its own, everything else is done once."""
+    jobs = [Job(f"run{seed}", tmp_path, "", (), "", (), 0, seed, ()) for seed in range(12)]
+    (tmp_path / "aside").mkdir()
+    tried, heard = [], []
+    of = contextmanager(lambda workers: iter([Fragile(workers, {3, 9}, tried)]))
+    aside = run_all(jobs, Pools(of, 2, tries=3), lambda job, *_: heard.append(job.seed))
+    assert [job.seed for job in aside] == [3, 9]
+    assert sorted(heard) == [seed for seed in range(12) if seed not in (3, 9)]
+    assert all(tried.count((1, seed)) == 3 for seed in (3, 9))
+    assert max(tried.count((1, seed)) for seed in heard) <= 1
+    assert sorted(path.stem for path in (tmp_path / "aside").iterdir()) == ["run3", "run9"]
+
+
+def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path, monkeypatch):
+    monkeypatch.setattr("sim.sweep.loop.MOST_DEATHS", 1)
     one = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
     text = one + factor("agents.faulty.count", "[0, 1]") + factor("agents.deadly.count", "[0, 1]")
     path, out = file(text), tmp_path / "out"
@@ -355,8 +397,7 @@ def test_a_cluster_makes_the_same_bytes(file, tmp_path, cluster):
     path, local, remote = file(small + factor("agents.deadly.count", "[0, 1]")), tmp_path / "local", tmp_path / "remote"
     assert [job.point for job in made(path, remote, cluster=cluster)[1]] == [1]
     made(file(), remote, cluster=cluster)
-    for job in jobs_of(read_sweep(file()), local):
-        make(job)
+    made_here(file(), local)
     mine = {part.name: part.read_bytes() for part in part_files(local)}
     theirs = {part.name: part.read_bytes() for part in part_files(remote)}
     assert len(mine) == 4
@@ -433,28 +474,6 @@ def wait_for_parts(folder, count, seconds=120):
     assert len(part_files(folder)) >= count
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
-def test_a_sweep_that_is_stopped_goes_on(file, tmp_path, number):
-    path = file(SWEEP.replace("seeds = 2", "seeds = 6"))
-    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
-    made(path, undisturbed)
-    first = thinbook("sweep", path, "--out", out)
-    wait_for_parts(out, 3)
-    os.killpg(first.pid, number)
-    printed, complaint = first.communicate(timeout=60)
-    assert "2 points x 6 seeds = 12 runs\n0 done" in printed
-    if number == signal.SIGINT:
-        assert first.returncode == 130
-        assert complaint.splitlines()[-1].startswith("stopped; the same command goes on from")
-        assert "Traceback" not in complaint
-    assert len(part_files(out)) < 12
-    second = thinbook("sweep", path, "--out", out)
-    printed, complaint = second.communicate(timeout=120)
-    assert second.returncode == 0, complaint
-    assert printed.splitlines()[-1] == f"12 of 12 runs done, 0 of them failed: {out}"
-    pd.testing.assert_frame_equal(table_of(out), table_of(undisturbed))
-
-
 @pytest.fixture
 def command(monkeypatch, capsys):
     """The command in this process: arguments in; exit code, stdout and stderr out."""
@@ -466,6 +485,36 @@ def command(monkeypatch, capsys):
         return caught.value.code or 0, *capsys.readouterr()
 
     return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
+def test_a_sweep_that_is_stopped_goes_on(file, tmp_path, command, number):
+    path = file(SWEEP.replace("seeds = 2", "seeds = 6"))
+    undisturbed, out = tmp_path / "undisturbed", tmp_path / "out"
+    made_here(path, undisturbed)
+    first = thinbook("sweep", path, "--out", out)
+    wait_for_parts(out, 3)
+    os.killpg(first.pid, number)
+    printed, complaint = first.communicate(timeout=60)
+    assert "2 points x 6 seeds = 12 runs\n0 done" in printed
+    if number == signal.SIGINT:
+        assert first.returncode == 130
+        assert complaint.splitlines()[-1].startswith("stopped; the same command goes on from")
+        assert "Traceback" not in complaint
+    assert len(part_files(out)) < 12
+    code, printed, complaint = command("sweep", path, "--out", out)
+    assert code == 0, complaint
+    assert printed.splitlines()[-1] == f"12 of 12 runs done, 0 of them failed: {out}"
+    pd.testing.assert_frame_equal(table_of(out), table_of(undisturbed))
+
+
+@pytest.mark.parametrize(("workers", "told"), [(4, "0 h 15 min with 4 workers"), (30, "0 h 2 min with 30 workers")])
+def test_the_time_is_told_for_the_workers_that_there_are(tmp_path, capsys, workers, told):
+    """A hundred runs of 36 s, whatever --workers said: a cluster counts its own."""
+    made_folder(tmp_path, {1: {"close": 1.0}})
+    with Watch(State(runs=100, waits=bytearray([1] * 100)), workers) as watch:
+        watch.finished(next(planned(tmp_path)), "done", 36.0)
+    assert told in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_second_sweep_keeps_out_of_a_folder(file, tmp_path, command):
@@ -487,7 +536,7 @@ def test_status_runs_nothing_and_a_table_needs_a_sweep(file, tmp_path, command):
 
 def test_the_table_is_written_as_csv_or_parquet(file, tmp_path, command):
     path, out = file(SWEEP.replace("[3, 5.5]", "[3]")), tmp_path / "out"
-    made(path, out)
+    made_here(path, out)
     for name, read in (("a.csv", pd.read_csv), ("a.parquet", pd.read_parquet)):
         assert command("table", out, "--out", tmp_path / name)[0] == 0
         assert read(tmp_path / name)["seed"].tolist() == [1, 2]

@@ -16,7 +16,7 @@ from rich.table import Table
 from sim.files import aside
 from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, read_sweep
-from sim.sweep.loop import State, alone_in, pools, run_all, state_of
+from sim.sweep.loop import Pools, State, alone_in, pools, run_all, state_of
 from sim.sweep.parts import FAILED, Job, check_table_name, jobs_of, planned, write_plan
 from sim.sweep.refine import refined, require_boundary, with_added
 
@@ -42,19 +42,19 @@ def main(
     if only_status:
         _report(sweep, folder, state_of(jobs_of(sweep, folder)))
         return
-    with alone_in(folder):
-        _make(sweep, folder, workers, cluster, retry_failed=retry_failed)
+    with alone_in(folder), pools(workers, cluster) as found:
+        _make(sweep, folder, found, retry_failed=retry_failed)
         while refine and (further := refined(sweep, folder, refine, crash_pct)) is not sweep:
             sweep = further
-            _make(sweep, folder, workers, cluster)
+            _make(sweep, folder, found)
 
 
-def _make(sweep: Sweep, folder: Path, workers: int, cluster: str | None, *, retry_failed: bool = False) -> None:
+def _make(sweep: Sweep, folder: Path, found: Pools, *, retry_failed: bool = False) -> None:
     write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
     state = state_of(planned(folder), retry_failed=retry_failed)
     _report(sweep, folder, state)
     try:
-        with pools(workers, cluster) as found, Watch(state, found.workers) as watch:
+        with Watch(state, found.workers) as watch:
             given_up = run_all(compress(planned(folder), state.waits), found, watch.finished)
     except KeyboardInterrupt:
         err.print(f"stopped; the same command goes on from {watch.done:,} of {state.runs:,} runs")

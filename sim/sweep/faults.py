@@ -23,10 +23,8 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from sim.sweep.loop import state_of
 from sim.sweep.parts import PARTS, make, planned, table_of
@@ -80,7 +78,7 @@ class Lab:
 
 
 def main(trials: int = 100, workers: int = 2, seed: int = 1) -> bool:
-    """Try all faults and print the count; whether every trial was survived.
+    """Try all faults and print the count of each as it is done; whether every trial was survived.
 
     Parameters
     ----------
@@ -96,8 +94,7 @@ def main(trials: int = 100, workers: int = 2, seed: int = 1) -> bool:
         few = max(1, trials // 10)
         counts = {killed_parent: trials, killed_worker: trials, torn_part: trials}
         counts |= {full_disk: few, read_only_disk: few, two_at_once: few}
-        tallies = [_tally(fault, lab, count) for fault, count in counts.items()]
-    Console().print(_table(tallies))
+        tallies = [_told(_tally(fault, lab, count)) for fault, count in counts.items()]
     return all(tally.passed == tally.trials for tally in tallies)
 
 
@@ -115,6 +112,12 @@ def _lab(place: Path, workers: int, seed: int) -> Lab:
         _ends_well(process)
         end = time.perf_counter()
     return Lab(file, folder, workers, end - seen, end - working, np.random.default_rng(seed))
+
+
+def _told(tally: Tally) -> Tally:
+    count = f"{tally.passed} of {tally.trials} passed, {tally.struck} met a sweep under way, {tally.seconds:.0f} s"
+    print(f"{tally.fault}: {count} {tally.remark}".rstrip(), flush=True)
+    return tally
 
 
 def _tally(fault: Callable[[Lab, Path], bool], lab: Lab, trials: int) -> Tally:
@@ -314,11 +317,3 @@ def _mount(folder: Path, options: str) -> None:
         subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
         raise SkippedError("a disk cannot be mounted here (it needs root)") from None
-
-
-def _table(tallies: list[Tally]) -> Table:
-    table = Table(*Tally._fields, title="Sweeps that were disturbed", box=SIMPLE)
-    for tally in tallies:
-        counts = map(str, (tally.trials, tally.struck, tally.passed))
-        table.add_row(tally.fault, *counts, f"{tally.seconds:.0f}", tally.remark)
-    return table
