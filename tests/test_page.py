@@ -1,5 +1,6 @@
 """The lab page: every control without a browser, the whole in a real one, and as a program."""
 
+import gc
 import re
 import shutil
 import signal
@@ -7,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -221,6 +223,17 @@ def test_an_error_is_a_message_that_reset_clears(tab, monkeypatch):
     shown.reset()
     shown.step()
     assert "the tape is torn" not in shown.text
+
+
+def test_a_closed_tab_frees_its_world(tab):
+    shown = tab()
+    shown.step(2)
+    world = weakref.ref(shown.lab.engine.state.worlds[0])
+    shown.rendered.close()
+    for thread in shown.lab.engine._threads:
+        thread.join(30)
+    gc.collect()
+    assert world() is None
 
 
 # As a program

@@ -27,6 +27,8 @@ FRAME_S = 0.1
 """Least time between two drawings."""
 PATIENCE_S = 5.0
 """How long a drawing is waited for."""
+FAREWELL_S = 1.0
+"""How long a page that is closed needs to let go of what it has shown."""
 FASTEST = math.inf
 
 log = logging.getLogger(__name__)
@@ -159,6 +161,7 @@ class Engine:
             except Exception as error:
                 self._fail(error)
             self._wait_for_turn(start)
+        time.sleep(FAREWELL_S)
         gc.collect()
 
     def _wait_for_work(self) -> bool:
