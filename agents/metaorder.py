@@ -1,4 +1,4 @@
-"""Large orders of one size, worked one after another: the probe of market impact in paired worlds.
+"""Large orders of one size, worked one after another: the probe of market impact in paired worlds (Toth et al. 2011).
 
 No part of any market: an experiment adds it to a scenario and compares with the same seed without it. In the shipped
 scenarios the metaorders of the noise are programs of the kernel (`agents/noise.py`).

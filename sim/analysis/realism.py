@@ -103,9 +103,13 @@ def probe_impacts(days: Days) -> np.ndarray:
     return stacked(days, "probe")[:, 1 + _END] / daily_volatility(days)
 
 
-def probe_law(days: Days) -> tuple[float, float]:
-    """Prefactor and exponent of these impacts."""
-    return stylised.impact_law(stacked(days, "probe")[:, 0], probe_impacts(days))
+def root_law(shares: np.ndarray, impacts: np.ndarray) -> tuple[float, float]:
+    """Exponent of the impact of metaorders, and its size over the square root of Q / V at Q / V = 0.001.
+
+    That is the prefactor Y of the square-root law where the sizes are, which hardly depends on the exponent.
+    """
+    prefactor, exponent = stylised.impact_law(shares, impacts)
+    return exponent, prefactor * TYPICAL_SHARE ** (exponent - 0.5)
 
 
 def own_orders(days: Days) -> np.ndarray:
@@ -115,6 +119,7 @@ def own_orders(days: Days) -> np.ndarray:
     return rows[inside] / (1.0, daily_volatility(days))
 
 
+TYPICAL_SHARE = 1e-3
 _END = int(np.flatnonzero(PROBE_TIMES == 1)[0])
 
 
@@ -250,8 +255,12 @@ def _ofi_r2(days: Days) -> float:
     return float(np.nanmean(stacked(days, "halves")[:, OFI_R2]))
 
 
+def _probe(place: int) -> Callable[[Days], float]:
+    return lambda days: root_law(stacked(days, "probe")[:, 0], probe_impacts(days))[place]
+
+
 def _own(place: int) -> Callable[[Days], float]:
-    return lambda days: stylised.impact_law(*own_orders(days).T)[place]
+    return lambda days: root_law(*own_orders(days).T)[place]
 
 
 def _branching(days: Days) -> float:
@@ -350,8 +359,8 @@ LAWS = (
         (-1.5, -0.7),
         PRESS,
     ),
-    _law("Metaorders", "Exponent of impact", "1", "probe mids", lambda days: probe_law(days)[1], (0.4, 0.65), ROOT),
-    _law("Metaorders", "Prefactor of impact", "1", "probe mids", lambda days: probe_law(days)[0], (0.5, 2), ROOT),
+    _law("Metaorders", "Exponent of impact", "1", "probe mids", _probe(0), (0.4, 0.65), ROOT),
+    _law("Metaorders", "Prefactor of impact", "1", "probe mids", _probe(1), (0.5, 2), ROOT),
     _law(
         "Metaorders",
         "Impact as long again after the end, over that at the end",
@@ -362,9 +371,9 @@ LAWS = (
         "Bucci et al. 2018",
     ),
     _law(
-        "Metaorders", "Exponent, orders of the market's own", "1", "metaorders volume mids", _own(1), (0.4, 0.65), ROOT
+        "Metaorders", "Exponent, orders of the market's own", "1", "metaorders volume mids", _own(0), (0.4, 0.65), ROOT
     ),
-    _law("Metaorders", "Prefactor, orders of the market's own", "1", "metaorders volume mids", _own(0), (0.5, 2), ROOT),
+    _law("Metaorders", "Prefactor, orders of the market's own", "1", "metaorders volume mids", _own(1), (0.5, 2), ROOT),
     _law("Recovery", "Branching ratio of moves of the mid", "1", "branching", _branching, (0.6, 0.9), HAWKES),
     _law(
         "Recovery",

@@ -53,7 +53,7 @@ def autocorrelation(series: Sequence[np.ndarray], lags: int) -> np.ndarray:
     joined = np.concatenate([part for stretch in series for part in (stretch, gap)])
     if np.isfinite(joined).sum() < lags + FEWEST or np.nanstd(joined) == 0:
         return np.full(lags + 1, np.nan)
-    return acf(joined, nlags=lags, adjusted=True, missing="conservative", fft=False)
+    return acf(joined, nlags=lags, adjusted=True, missing="conservative", fft=True)
 
 
 def leverage(returns: Sequence[np.ndarray], lags: int) -> np.ndarray:
@@ -163,8 +163,11 @@ def branching_ratio(times: np.ndarray, start: float, end: float) -> float:
         return float(expected - np.log(intensity).sum())
 
     first = np.log([0.5 * rate, 0.5, 5 * rate])
-    bounds = [(first[0] - 12, first[0] + 3), (-7, 1), (np.log(1 / length), first[2] + 12)]
-    found = minimize(loss, first, method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-3, "fatol": 1e-3})
+    # A simplex of its own: the default is tiny along a coordinate that happens to start near zero.
+    simplex = first + np.vstack([np.zeros(3), np.eye(3)])
+    bounds = [(first[0] - 12, first[0] + 3), (-7, 1), (np.log(10 / length), first[2] + 12)]
+    options = {"xatol": 1e-3, "fatol": 1e-3, "initial_simplex": simplex}
+    found = minimize(loss, first, method="Nelder-Mead", bounds=bounds, options=options)
     return float(np.exp(found.x[1]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,9 @@ from sim.validate.worlds import days_of
 
 THIN_BELOW_MUSD = 7.6
 """Geometric mean of the two depths that ranges are stated for, $5M and $11.5M."""
+
+
+PIPE_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def write_card(source: Source, days: Sequence[Moments], folder: Path) -> list[Ro
     }
     (folder / "card.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "card.html").write_text(page(source.title, rows, days), encoding="utf-8")
-    Console().print(_table(source.title, rows))
+    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(_table(source.title, rows))
     print(folder / "card.html")
     return rows
 
