@@ -236,7 +236,7 @@ def _decay(days: Days) -> float:
 
 
 def _absolute_decay(days: Days) -> float:
-    return stylised.power_decay(absolute_acf(days), 1, ABSOLUTE_LAGS)
+    return stylised.power_decay(absolute_acf(days), 1, ABSOLUTE_LAGS, sum(map(len, returns(days))))
 
 
 def _next_sign(days: Days) -> float:
@@ -244,7 +244,8 @@ def _next_sign(days: Days) -> float:
 
 
 def _sign_decay(days: Days) -> float:
-    return stylised.power_decay(mean_of(days, "sign_acf"), 10, SIGN_LAGS)
+    pairs = sum(float(day["prints"]) for day in days)
+    return stylised.power_decay(mean_of(days, "sign_acf"), 10, SIGN_LAGS, pairs)
 
 
 def _impact(name: str, value: Callable[[Days], float], normal: Range, thin: Range) -> Law:
@@ -314,7 +315,7 @@ LAWS = (
     _law("Returns", "Its exponent, 1 to 60 min", "1", "mids", _absolute_decay, (0.2, 0.4), LIU),
     _law("Returns", "Leverage, over 1 to 10 min", "1", "mids", _leverage, (-0.3, -0.005), CONT),
     _law("Signs", "Autocorrelation at the next trade", "1", "sign_acf", _next_sign, (0.05, 0.5), LMF),
-    _law("Signs", "Its exponent, 10 to 1000 trades", "1", "sign_acf", _sign_decay, (0.3, 0.7), LMF),
+    _law("Signs", "Its exponent, 10 to 1000 trades", "1", "sign_acf prints", _sign_decay, (0.3, 0.7), LMF),
     _law("Signs", "Response after 1 trade", "ticks", "response", _response(0), None, ""),
     _law("Signs", "Response after 1000 trades", "ticks", "response", _response(-1), None, ""),
     _law("Signs", "Response rises: rank correlation", "1", "response", _rises, (0.9, 1), BOUCHAUD),

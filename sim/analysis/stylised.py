@@ -11,10 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import least_squares, minimize
 from scipy.stats import linregress
-from statsmodels.tsa.stattools import acf
 
 FEWEST = 10
 """Observations below which nothing is fitted."""
+LOG_BINS = 12
 
 # Returns
 
@@ -48,12 +48,18 @@ def variance_per_step(path: np.ndarray, steps: int) -> float:
 
 
 def autocorrelation(series: Sequence[np.ndarray], lags: int) -> np.ndarray:
-    """Autocorrelation at lags 0 to `lags` of several stretches with one mean; no pair spans two stretches."""
-    gap = np.full(lags, np.nan)
-    joined = np.concatenate([part for stretch in series for part in (stretch, gap)])
-    if np.isfinite(joined).sum() < lags + FEWEST or np.nanstd(joined) == 0:
-        return np.full(lags + 1, np.nan)
-    return acf(joined, nlags=lags, adjusted=True, missing="conservative", fft=True)
+    """Autocorrelation at lags 0 to `lags` of several stretches with one mean; no pair spans two stretches.
+
+    Each lag's mean product is over its own pairs. O(n lags); statsmodels, which takes gaps too, needs O(n^2) with them.
+    """
+    mean = np.concatenate(series).mean()
+    centred = [stretch - mean for stretch in series]
+    products = np.zeros(lags + 1)
+    for lag in range(lags + 1):
+        pairs = [(stretch[: len(stretch) - lag], stretch[lag:]) for stretch in centred if len(stretch) > lag]
+        count = sum(len(now) for now, _ in pairs)
+        products[lag] = sum(now @ later for now, later in pairs) / count if count else np.nan
+    return products / products[0] if products[0] > 0 else np.full(lags + 1, np.nan)
 
 
 def leverage(returns: Sequence[np.ndarray], lags: int) -> np.ndarray:
@@ -63,7 +69,7 @@ def leverage(returns: Sequence[np.ndarray], lags: int) -> np.ndarray:
     return np.array([np.corrcoef(one, other)[0, 1] for one, other in zip(now, later, strict=True)])
 
 
-def power_decay(curve: np.ndarray, first: int, last: int, bins: int = 12) -> float:
+def power_decay(curve: np.ndarray, first: int, last: int, pairs: float) -> float:
     """Exponent g of a correlation that decays as lag^-g: least squares in logs over means in logarithmic bins.
 
     Parameters
@@ -72,26 +78,27 @@ def power_decay(curve: np.ndarray, first: int, last: int, bins: int = 12) -> flo
         Correlation by lag, from lag 0.
     first, last : int
         Lags that are fitted, both included.
-    bins : int
-        Where fewer than two thirds of them have a positive mean the exponent is infinite: what has vanished has
-        decayed faster than any power.
+    pairs : float
+        That a lag's correlation was estimated from. Bins above twice the error that independent values would have are
+        fitted. Where they are fewer than two thirds the exponent is infinite: what has vanished has decayed faster
+        than any power.
     """
     if len(curve) <= last or not np.isfinite(curve[first : last + 1]).all():
         return np.nan
-    centres, means = log_binned(curve, first, last, bins)
-    positive = means > 0
-    if positive.sum() < max(2 * len(means) / 3, 3):
+    centres, means, counts = log_binned(curve, first, last)
+    there = means > 2 / np.sqrt(pairs * counts)
+    if there.sum() < 2 * len(means) / 3:
         return np.inf
-    return -float(linregress(np.log(centres[positive]), np.log(means[positive])).slope)
+    return -float(linregress(np.log(centres[there]), np.log(means[there])).slope)
 
 
-def log_binned(curve: np.ndarray, first: int, last: int, bins: int) -> tuple[np.ndarray, np.ndarray]:
-    """Geometric mean of the lags, and mean of a curve, in logarithmic bins of lags; empty bins are left out."""
+def log_binned(curve: np.ndarray, first: int, last: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Geometric mean of the lags, mean of the curve and number of lags in logarithmic bins; empty ones are left out."""
     lags = np.arange(first, last + 1)
-    place = np.digitize(lags, np.geomspace(first, last + 1, bins + 1))
-    groups = [place == number for number in np.unique(place)]
-    centres = [np.exp(np.log(lags[group]).mean()) for group in groups]
-    return np.array(centres), np.array([curve[lags[group]].mean() for group in groups])
+    place = np.digitize(lags, np.geomspace(first, last + 1, LOG_BINS + 1))
+    groups = [lags[place == number] for number in np.unique(place)]
+    columns = [(np.exp(np.log(group).mean()), curve[group].mean(), len(group)) for group in groups]
+    return tuple(np.array(columns, float).T)  # type: ignore[return-value]
 
 
 # Trades and quotes

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from sim.analysis import realism, stylised
 from sim.analysis.observed import RECOVERY_S, RESPONSE_LAGS
@@ -71,7 +72,19 @@ def figure(rows: Sequence[Row], days: Days) -> Figure:
         for axis, (title, draw, having) in zip(axes[1:], drawn, strict=True):
             draw(axis, having)
             axis.set_title(title)
+            _plain_logs(axis)
     return made
+
+
+def _plain_logs(axis: Axes) -> None:
+    """Labels 1, 2, 5, 10 on a logarithmic axis of less than two decades, powers of ten on a longer one."""
+    for side, (low, high) in ((axis.xaxis, axis.get_xlim()), (axis.yaxis, axis.get_ylim())):
+        if side.get_scale() == "log":
+            is_short = high / low < 100
+            side.set_major_locator(LogLocator(subs=(1, 2, 3, 5) if is_short else (1,)))
+            if is_short:
+                side.set_major_formatter("{x:g}")
+            side.set_minor_locator(NullLocator())
 
 
 def _having(days: Days, needs: str) -> Days:
@@ -135,7 +148,7 @@ def _return_acf(axis: Axes, days: Days) -> None:
 
 def _sign_acf(axis: Axes, days: Days) -> None:
     curve = realism.mean_of(days, "sign_acf")
-    lags, means = stylised.log_binned(curve, 1, len(curve) - 1, 24)
+    lags, means, _ = stylised.log_binned(curve, 1, len(curve) - 1)
     axis.loglog(lags[means > 0], means[means > 0], "o", color=BLUE, ms=4)
     axis.loglog(lags, 0.2 * lags**-0.5, color=INK, ls=":", label="exponent 0.5")
     axis.set(xlabel="lag, trades")
