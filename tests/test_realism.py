@@ -17,15 +17,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from markets import SECOND, busy
+from probes import QUIET
 from scipy.signal import fftconvolve, lfilter
 from statsmodels.tsa.stattools import acf
+from typer.testing import CliRunner
 
 from agents.metaorder import MetaorderTrader
 from sim.analysis import realism, stylised
 from sim.analysis.observed import Day, Moments, moments
 from sim.analysis.readers import ReadError, ladders, read_bars, read_lobster, sized_quotes
 from sim.analysis.realism import LAWS, PROBE_TIMES, RESPONSE_LAGS, Row, judge
+from sim.cli import app
 from sim.kernel.state import EVENT_TAPE, EVENTS, QUOTE_COLUMNS, QUOTE_TAPE, QUOTES
+from sim.scenario import load
 from sim.trader import Ring
 from sim.units import HOUR, MINUTE, clock_ns
 from sim.validate import command
@@ -126,7 +130,7 @@ def test_signs_of_a_fractional_process_have_its_memory(rng: np.random.Generator)
         values = fftconvolve(rng.standard_normal(200_000), weights, mode="valid")[:100_000]
         times = np.arange(len(values)) * 200_000_000
         days.append(moments(trades_day(times, np.where(values > 0, 1, -1))))
-    row = rows_of(days)["Its exponent, 10 to 1000 trades"]
+    row = rows_of(days)["Autocorrelation of signs, exponent"]
     assert (row.value, row.verdict) == (pytest.approx(0.55, abs=0.14), "holds")
 
 
@@ -436,7 +440,8 @@ def test_a_verdict_is_whether_the_value_lies_in_the_range(one_tick: float, norma
 def test_what_has_no_power_law_fails_the_law_of_its_exponent() -> None:
     vanished = np.concatenate([[1.0], -np.ones(1000)])
     assert (
-        rows_of([{"sign_acf": vanished, "prints": np.array(1e6)}])["Its exponent, 10 to 1000 trades"].verdict == "fails"
+        rows_of([{"sign_acf": vanished, "prints": np.array(1e6)}])["Autocorrelation of signs, exponent"].verdict
+        == "fails"
     )
 
 
@@ -451,7 +456,7 @@ def test_a_concave_response_rises_and_flattens() -> None:
     for power, flattens in ((0.3, True), (1.5, False)):
         rows = rows_of([{"response": 0.02 * RESPONSE_LAGS**power}])
         assert rows["Response rises: rank correlation"].verdict == "holds"
-        assert (rows["Its slope falls: rank correlation"].verdict == "holds") == flattens
+        assert (rows["Response flattens: rank correlation"].verdict == "holds") == flattens
 
 
 def test_flow_that_moves_the_price_in_proportion_is_found(rng: np.random.Generator) -> None:
@@ -462,7 +467,7 @@ def test_flow_that_moves_the_price_in_proportion_is_found(rng: np.random.Generat
     rows = rows_of([day])
     assert rows["Impact of the flow of 60 s"].value == pytest.approx(2)
     assert rows["Impact of the flow of 30 min"].value == pytest.approx(2)
-    assert rows["Its exponent in time"].value == pytest.approx(0, abs=1e-6)
+    assert rows["Impact of the flow, exponent in time"].value == pytest.approx(0, abs=1e-6)
 
 
 def test_bars_are_judged_by_what_they_tell(
@@ -474,10 +479,10 @@ def test_bars_are_judged_by_what_they_tell(
     """
     bars(40, rng).to_csv(tmp_path / "bars.csv", index=False)
     found = {row.law: row for row in command.validate_records([tmp_path / "bars.csv"], tmp_path / "card")}
-    for law in ("Variance ratio, 30 min to 1 min", "Tail exponent, 1 min", "Autocorrelation at 1 min"):
+    for law in ("Variance ratio, 30 min to 1 min", "Tail exponent, 1 min", "Autocorrelation of returns, 1 min"):
         assert found[law].verdict == "holds"
         assert found[law].days == 40
-    for law in ("Of absolute returns, at 1 min", "Its exponent, 1 to 60 min"):
+    for law in ("Autocorrelation of absolute returns, 1 min", "Autocorrelation of absolute returns, exponent"):
         assert found[law].verdict == "fails"
     assert found["Volume"].verdict == found["Volatility of a minute"].verdict == "shown"
     assert found["Branching ratio of moves of the mid"].verdict == "left out"
@@ -487,3 +492,39 @@ def test_bars_are_judged_by_what_they_tell(
     assert page.count("<svg") >= 3
     assert all(escape(law.name) in page for law in LAWS)
     assert str(tmp_path / "card" / "card.html") in capsys.readouterr().out
+
+
+def test_a_scenario_is_judged_with_its_experiments(tmp_path: Path) -> None:
+    """Two quarters of an hour of three kinds of people; one of them with metaorders put in, and in other depths."""
+    scenario = load(QUIET, {"session.end": "09:46"})
+    rows = command.validate_scenario(
+        scenario, days=2, first_seed=5, experiments=1, workers=1, out=tmp_path, show=lambda done, total: None
+    )
+    found = {row.law: row for row in rows}
+    assert found["Top of book"].days == 2
+    assert found["Top of book"].verdict == "holds"
+    assert found["Impact of metaorders put in: exponent"].days == 1
+    for law in ("Impact of metaorders put in: exponent", "Volume of the last half hour"):
+        assert found[law].verdict == "left out", "the session is too short"
+    content = json.loads((tmp_path / "card.json").read_text())
+    assert (content["seeds"], content["thin"], content["depth_musd"]) == ([5, 6], True, 5.0)
+
+
+@pytest.mark.slow
+def test_the_card_is_the_same_from_two_processes(tmp_path: Path) -> None:
+    scenario = load(QUIET, {"session.end": "09:46"})
+    cards = [
+        command.validate_scenario(
+            scenario, days=2, first_seed=5, experiments=1, workers=workers, out=tmp_path, show=lambda done, total: None
+        )
+        for workers in (1, 2)
+    ]
+    assert repr(cards[0]) == repr(cards[1])
+
+
+def test_a_law_that_fails_is_named_and_exit_is_one(tmp_path: Path, rng: np.random.Generator) -> None:
+    bars(2, rng).to_csv(tmp_path / "bars.csv", index=False)
+    result = CliRunner().invoke(app, ["validate", str(tmp_path / "bars.csv"), "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "fails: " in result.stderr
+    assert "Autocorrelation of absolute returns, exponent" in result.stderr

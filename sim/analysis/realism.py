@@ -253,11 +253,17 @@ def _impact(name: str, value: Callable[[Days], float], normal: Range, thin: Rang
 
 
 def _ofi_r2(days: Days) -> float:
-    return float(np.nanmean(stacked(days, "halves")[:, OFI_R2]))
+    return _mean_known(stacked(days, "halves")[:, OFI_R2])
 
 
 def _probe(place: int) -> Callable[[Days], float]:
     return lambda days: root_law(stacked(days, "probe")[:, 0], probe_impacts(days))[place]
+
+
+def _mean_known(values: np.ndarray) -> float:
+    """Mean of those that are known."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def _own(place: int) -> Callable[[Days], float]:
@@ -265,7 +271,7 @@ def _own(place: int) -> Callable[[Days], float]:
 
 
 def _branching(days: Days) -> float:
-    return float(np.nanmean(stacked(days, "branching")))
+    return _mean_known(stacked(days, "branching"))
 
 
 def _inventory(days: Days) -> float:
@@ -308,25 +314,33 @@ LAWS = (
     _law("Diffusion", "Variance ratio, 30 min to 1 min", "1", "mids", _variance_ratio(1800), (0.8, 1.2), DIFFUSIVE),
     _law("Returns", "Tail exponent, 1 min", "1", "mids", _tail(1), (2.5, 4.5), GOPIKRISHNAN),
     _law("Returns", "Tail exponent, 5 min", "1", "mids", _tail(5), (2.5, 4.5), GOPIKRISHNAN),
-    _law("Returns", "Autocorrelation at 1 min", "1", "mids", _return_acf(1, 1), (-0.1, 0.1), CONT),
-    _law("Returns", "Autocorrelation at 2 to 10 min", "1", "mids", _return_acf(2, 10), (-0.03, 0.03), CONT),
-    _law("Returns", "Of absolute returns, at 1 min", "1", "mids", _absolute(1), (0.15, 0.4), LIU),
-    _law("Returns", "Of absolute returns, at 60 min", "1", "mids", _absolute(60), (0.05, 0.2), LIU),
-    _law("Returns", "Its exponent, 1 to 60 min", "1", "mids", _absolute_decay, (0.2, 0.4), LIU),
+    _law("Returns", "Autocorrelation of returns, 1 min", "1", "mids", _return_acf(1, 1), (-0.1, 0.1), CONT),
+    _law("Returns", "Autocorrelation of returns, 2 to 10 min", "1", "mids", _return_acf(2, 10), (-0.03, 0.03), CONT),
+    _law("Returns", "Autocorrelation of absolute returns, 1 min", "1", "mids", _absolute(1), (0.15, 0.4), LIU),
+    _law("Returns", "Autocorrelation of absolute returns, 60 min", "1", "mids", _absolute(60), (0.05, 0.2), LIU),
+    _law("Returns", "Autocorrelation of absolute returns, exponent", "1", "mids", _absolute_decay, (0.2, 0.4), LIU),
     _law("Returns", "Leverage, over 1 to 10 min", "1", "mids", _leverage, (-0.3, -0.005), CONT),
-    _law("Signs", "Autocorrelation at the next trade", "1", "sign_acf", _next_sign, (0.05, 0.5), LMF),
-    _law("Signs", "Its exponent, 10 to 1000 trades", "1", "sign_acf prints", _sign_decay, (0.3, 0.7), LMF),
+    _law("Signs", "Autocorrelation of signs, next trade", "1", "sign_acf", _next_sign, (0.05, 0.5), LMF),
+    _law("Signs", "Autocorrelation of signs, exponent", "1", "sign_acf prints", _sign_decay, (0.3, 0.7), LMF),
     _law("Signs", "Response after 1 trade", "ticks", "response", _response(0), None, ""),
     _law("Signs", "Response after 1000 trades", "ticks", "response", _response(-1), None, ""),
     _law("Signs", "Response rises: rank correlation", "1", "response", _rises, (0.9, 1), BOUCHAUD),
-    _law("Signs", "Its slope falls: rank correlation", "1", "response", _flattens, (-1, -0.9), BOUCHAUD),
+    _law("Signs", "Response flattens: rank correlation", "1", "response", _flattens, (-1, -0.9), BOUCHAUD),
     _impact("Impact of the flow of 60 s", _lambda(60), (0.7, 5.4), (2, 12)),
     _impact("Impact of the flow of 30 min", _lambda(1800), (0.375, 1.8), (1, 4.8)),
-    _law("Flow", "Its exponent in time", "1", "flow mids", _lambda_decay, (-0.4, -0.05), "Patzelt and Bouchaud 2018"),
-    _law("Flow", "R2 of order flow imbalance, 10 s", "1", "ofi halves", _ofi_r2, (0.5, 0.85), OFI),
     _law(
         "Flow",
-        "Its slope against depth, by half hours",
+        "Impact of the flow, exponent in time",
+        "1",
+        "flow mids",
+        _lambda_decay,
+        (-0.4, -0.05),
+        "Patzelt and Bouchaud 2018",
+    ),
+    _law("Flow", "Imbalance: R2 of 10 s", "1", "ofi halves", _ofi_r2, (0.5, 0.85), OFI),
+    _law(
+        "Flow",
+        "Imbalance: slope on depth, half hours",
         "1",
         "ofi halves",
         _exponent("halves", OFI_SLOPE, DEPTH),
@@ -335,7 +349,7 @@ LAWS = (
     ),
     _law(
         "Flow",
-        "Its slope against depth, across depths",
+        "Imbalance: slope on depth, across depths",
         "1",
         "depths",
         _exponent("depths", OFI_SLOPE, DEPTH),
@@ -344,7 +358,7 @@ LAWS = (
     ),
     _law(
         "Flow",
-        "Depth against volatility, by half hours",
+        "Depth on volatility, half hours",
         "1",
         "halves",
         _exponent("halves", DEPTH, VOLATILITY),
@@ -353,18 +367,18 @@ LAWS = (
     ),
     _law(
         "Flow",
-        "Depth against volatility, across depths",
+        "Depth on volatility, across depths",
         "1",
         "depths",
         _exponent("depths", DEPTH, VOLATILITY),
         (-1.5, -0.7),
         PRESS,
     ),
-    _law("Metaorders", "Exponent of impact", "1", "probe mids", _probe(0), (0.4, 0.65), ROOT),
-    _law("Metaorders", "Prefactor of impact", "1", "probe mids", _probe(1), (0.5, 2), ROOT),
+    _law("Metaorders", "Impact of metaorders put in: exponent", "1", "probe mids", _probe(0), (0.4, 0.65), ROOT),
+    _law("Metaorders", "Impact of metaorders put in: prefactor", "1", "probe mids", _probe(1), (0.5, 2), ROOT),
     _law(
         "Metaorders",
-        "Impact as long again after the end, over that at the end",
+        "Impact of metaorders put in: what stays",
         "1",
         "probe mids",
         _decay,
@@ -372,13 +386,13 @@ LAWS = (
         "Bucci et al. 2018",
     ),
     _law(
-        "Metaorders", "Exponent, orders of the market's own", "1", "metaorders volume mids", _own(0), (0.4, 0.65), ROOT
+        "Metaorders", "Impact of the market's own: exponent", "1", "metaorders volume mids", _own(0), (0.4, 0.65), ROOT
     ),
-    _law("Metaorders", "Prefactor, orders of the market's own", "1", "metaorders volume mids", _own(1), (0.5, 2), ROOT),
+    _law("Metaorders", "Impact of the market's own: prefactor", "1", "metaorders volume mids", _own(1), (0.5, 2), ROOT),
     _law("Recovery", "Branching ratio of moves of the mid", "1", "branching", _branching, (0.6, 0.9), HAWKES),
     _law(
         "Recovery",
-        "Half-life of a spread opened by a large trade",
+        "Half-life of the spread after a large trade",
         "s",
         "spread_excess",
         _half_time("spread_excess"),
@@ -387,14 +401,14 @@ LAWS = (
     ),
     _law(
         "Recovery",
-        "Half-life of depth taken by a large trade",
+        "Half-life of depth after a large trade",
         "s",
         "depth_missing",
         _half_time("depth_missing"),
         (0, 20),
         LARGE,
     ),
-    _law("Recovery", "Half-life of market makers' inventory", "min", "inventory", _inventory, (1, 4), KIRILENKO),
+    _law("Recovery", "Half-life of makers' inventory", "min", "inventory", _inventory, (1, 4), KIRILENKO),
 )
 
 

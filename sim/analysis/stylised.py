@@ -212,7 +212,7 @@ def impact_law(shares: np.ndarray, impacts: np.ndarray) -> tuple[float, float]:
     impacts : float array (n,)
         Impacts over the day's volatility; single ones may well be negative.
     """
-    if len(shares) < FEWEST or np.ptp(shares) == 0:
+    if len(shares) < FEWEST or np.ptp(shares) == 0 or not np.isfinite(impacts).all():
         return np.nan, np.nan
 
     def misses(law: np.ndarray) -> np.ndarray:

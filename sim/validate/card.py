@@ -43,10 +43,8 @@ def page(title: str, rows: Sequence[Row], days: Days) -> str:
     parts = [HEAD.format(title=escape(f"Realism: {title}"), summary=summary)]
     for section, group in groupby(rows, key=lambda row: row.section):
         inside = list(group)
-        if any(row.verdict != "left out" for row in inside):
-            parts += [f"<h2>{section}</h2>", svg_text(figure(inside, days)), _html_table(inside)]
-        else:
-            parts += [f"<h2>{section}</h2>", _html_table(inside)]
+        is_known = any(row.verdict != "left out" for row in inside)
+        parts += [f"<h2>{section}</h2>", svg_text(figure(inside, days)) if is_known else "", _html_table(inside)]
     return "\n".join([*parts, "</html>\n"])
 
 
@@ -167,8 +165,14 @@ def _lambda(axis: Axes, days: Days) -> None:
     axis.set(xlabel="horizon, s", ylabel="price per 1,000 contracts")
 
 
+def _half_hours(days: Days) -> np.ndarray:
+    """Half hours in books of all depths, where there are such days."""
+    deep = _having(days, "depths")
+    return realism.stacked(deep, "depths") if deep else realism.stacked(days, "halves")
+
+
 def _ofi(axis: Axes, days: Days) -> None:
-    rows = realism.stacked(days, "depths" if all("depths" in day for day in days) else "halves")
+    rows = _half_hours(days)
     depth = rows[:, realism.DEPTH]
     axis.loglog(depth, rows[:, realism.OFI_SLOPE], ".", color=BLUE)
     line = np.sort(depth)
@@ -178,7 +182,7 @@ def _ofi(axis: Axes, days: Days) -> None:
 
 
 def _depth_volatility(axis: Axes, days: Days) -> None:
-    rows = realism.stacked(days, "depths" if all("depths" in day for day in days) else "halves")
+    rows = _half_hours(days)
     axis.loglog(rows[:, realism.VOLATILITY], rows[:, realism.DEPTH], ".", color=BLUE)
     axis.set(xlabel="volatility, per root minute", ylabel="contracts at the best price")
 
@@ -198,7 +202,7 @@ def _root(axis: Axes, days: Days) -> None:
 
 
 def _binned(axis: Axes, shares: np.ndarray, impacts: np.ndarray, colour: str, label: str) -> None:
-    place = np.digitize(np.log10(shares), np.arange(-5, -1.75, 0.25))
+    place = np.digitize(np.log10(shares), np.arange(-5.125, -1.75, 0.25))
     groups = [place == number for number in np.unique(place) if (place == number).sum() > 3]
     middle = [np.exp(np.log(shares[group]).mean()) for group in groups]
     errors = [2 * impacts[group].std() / np.sqrt(group.sum()) for group in groups]
