@@ -259,7 +259,7 @@ def test_the_profile_of_a_u_shaped_day() -> None:
     seconds = np.arange(23_400)
     busy_half = (seconds < 1800) | (seconds >= 21_600)
     times = np.sort(np.concatenate([seconds, seconds[busy_half]])) * SECOND
-    found = moments(trades_day(times, np.ones(len(times), int)))
+    found = moments(trades_day(times, np.resize([1, -1], len(times))))
     assert found["profile"] == pytest.approx(np.array([2, *[1] * 11, 2]) / 15)
     assert found["volume"] == found["prints"] == len(times)
 
