@@ -211,6 +211,46 @@ def study(
 
 
 @app.command()
+def validate(
+    sources: Annotated[
+        list[Path],
+        typer.Argument(metavar="SOURCE...", help="A scenario; or run folders, LOBSTER messages, bars (.csv)."),
+    ],
+    days: Annotated[int, typer.Option(min=1, help="Days of a scenario, each a seed.")] = 20,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seeds count up from here.")] = 1,
+    experiments: Annotated[
+        int, typer.Option(min=0, help="Days repeated with metaorders put in, and in other depths: eight runs each.")
+    ] = 3,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, such as depth_musd=5.")
+    ] = None,
+    folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Where the card is put.")] = None,
+) -> None:
+    """Hold days of a market, simulated or real, to the laws of real ones."""
+    from sim.scenario import load, parse_setting
+    from sim.validate.command import validate_records, validate_scenario
+
+    if len(sources) == 1 and sources[0].suffix == ".toml":
+        loaded = load(sources[0], dict(map(parse_setting, settings or [])))
+        with _progress(loaded.title) as show:
+            rows = validate_scenario(
+                loaded,
+                days=days,
+                first_seed=first_seed,
+                experiments=min(experiments, days),
+                workers=workers,
+                out=folder,
+                show=show,
+            )
+    else:
+        rows = validate_records(sources, folder)
+    if failed := [row.law for row in rows if row.verdict == "fails"]:
+        _complain(f"fails: {'; '.join(failed)}")
+        raise typer.Exit(1)
+
+
+@app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Sweep file, such as configs/sweeps/depth.toml.")],
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
