@@ -7,6 +7,7 @@ Every tab of the browser has a `Lab` of its own. Only what is visible is drawn: 
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -38,10 +39,13 @@ NAMES = ("A", "B")
 
 
 class Chart(ipyvuetify.VuetifyTemplate):
-    """An ECharts chart that follows the page's width and its light or dark theme."""
+    """An ECharts chart that follows the page's width and its light or dark theme.
+
+    Its option is JSON text: in a dictionary Solara would look through every point for components, each time.
+    """
 
     template_file = (__file__, "chart.vue")
-    option = traitlets.Dict().tag(sync=True)
+    option = traitlets.Unicode("{}").tag(sync=True)
     label = traitlets.Unicode().tag(sync=True)
     height = traitlets.Int(320).tag(sync=True)
 
@@ -365,7 +369,7 @@ def _price(world: World, frames: list[Frame], limits: tuple[float, float], name:
         _html("h2", depth + world.scenario.title)
         solara.HTML(tag="dl", classes=["numbers"], unsafe_innerHTML=_numbers(frames))
         _html("p", texts.story(frames), "story")
-        Chart.element(option=charts.price(world, frames, limits), label=f"Price. {texts.story(frames)}", height=340)
+        _chart(charts.price(world, frames, limits), f"Price. {texts.story(frames)}", 340)
         _html("p", "Each dot is a bar, in the colour of the group that pushed the price most (mechanical).", "soft")
 
 
@@ -387,8 +391,7 @@ def _view(view: View, worlds: list[tuple[World, list[Frame]]], two: list[str]) -
                 for title, chart, height in view.charts:
                     with solara.Div():
                         _html("h3", title)
-                        label = f"{title}. {view.note}"
-                        Chart.element(option=chart(world, frames), label=label, height=height).key(title)
+                        _chart(chart(world, frames), f"{title}. {view.note}", height).key(title)
 
 
 def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: solara.Reactive[str]) -> None:
@@ -405,6 +408,10 @@ def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: s
 
 
 # Small parts
+
+
+def _chart(option: Option, label: str, height: int) -> Any:
+    return Chart.element(option=json.dumps(option), label=label, height=height)
 
 
 def _html(tag: str, text: str, kind: str = "") -> None:

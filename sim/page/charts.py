@@ -41,7 +41,6 @@ SPOTS = np.linspace(0.93, 1.03, 51)
 MOST_EDGES = 24
 LABEL_ROOM = 0.1
 """Of the largest value, what two names at the ends of lines must be apart."""
-GHOST = {"type": [4, 4], "width": 1.2, "color": "SOFT"}
 SMALL, TINY = {"color": "SOFT", "fontSize": 11}, {"color": "SOFT", "fontSize": 10}
 
 
@@ -132,6 +131,14 @@ def _real(world: World, frames: Sequence[Frame], what: str) -> Course:
     return [(moment_ms(world.scenario, midnight + clock_ns(clock)), value) for clock, value in getattr(real, what)]
 
 
+def _ghost(name: str, course: Course) -> Option:
+    """A dashed line with its name at its end, as a mark: ECharts loses the end of a line that does not change."""
+    label = SMALL | {"show": True, "formatter": name, "position": "right", "distance": 2}
+    mark = {"silent": True, "symbol": "circle", "symbolSize": 1, "data": [{"coord": course[-1], "label": label}]}
+    dashed = {"type": [4, 4], "width": 1.2, "color": "SOFT"}
+    return _line(name, course, "SOFT", silent=True, lineStyle=dashed, endLabel={"show": False}, markPoint=mark)
+
+
 # Price
 
 
@@ -142,7 +149,7 @@ def price(world: World, frames: Sequence[Frame], limits: tuple[float, float]) ->
     chart = _over_time(world, frames, "index points", min=low, max=high)
     real = _real(world, frames, "price_points")
     if real:
-        chart["series"].append(_line("real day", real, "SOFT", silent=True, lineStyle=GHOST))
+        chart["series"].append(_ghost("real day", real))
     mids = [frame.mid for frame in day]
     marks = {"silent": True, "symbol": "none", "data": [*_levels(world, limits), *_news(world, frames)]}
     line = _line("price", _course(world, day, mids), "INK", lineStyle={"width": 1, "color": "SOFT"}, markLine=marks)
@@ -206,7 +213,7 @@ def _level(points: float, contracts: int) -> Option:
     side = f" dealers {'long' if contracts > 0 else 'short'} {abs(contracts):,}" if contracts else ""
     watched = points == WATCHED_POINTS
     line = {"color": "SOFT" if watched else "LINE", "width": 1, "type": "solid" if watched else "dashed"}
-    label = {"formatter": f"{points:g}{side}", "position": "insideStartTop", "rotate": 0} | TINY
+    label = {"formatter": f"{points:g}{side}", "position": "insideEndTop", "rotate": 0} | TINY
     return {"yAxis": points, "lineStyle": line, "label": label}
 
 
@@ -432,7 +439,7 @@ def volatility(world: World, frames: Sequence[Frame]) -> Option:
     chart = _over_time(world, frames, "% a year")
     names = {"vix": ("VIX", "#0072b2"), "vix1d": ("VIX1D", "#cc79a7"), "atm_iv": ("at the money", "#009e73")}
     if real := _real(world, frames, "vix"):
-        chart["series"].append(_line("real VIX", real, "SOFT", silent=True, lineStyle=GHOST))
+        chart["series"].append(_ghost("real VIX", real))
     for key, (name, colour) in names.items():
         chart["series"].append(_line(name, _course(world, day, [frame.bar[key] for frame in day]), colour))
     chart["grid"]["right"] = 84
