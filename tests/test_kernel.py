@@ -206,6 +206,15 @@ def test_draws_and_tape_are_the_same_without_the_compiler() -> None:
     assert int(outputs[0][2]) > 20
 
 
+def test_compiled_code_is_kept_by_its_digest_whoever_has_imported_numba_before(tmp_path: Path) -> None:
+    """Where numba keeps it by default, it would not see an edit in another file."""
+    script = "import numba; from sim.kernel import jit; print(numba.config.CACHE_DIR)"
+    env = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    env["XDG_CACHE_HOME"] = str(tmp_path)
+    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
+    assert Path(done.stdout.strip()).parent == tmp_path / "thinbook"
+
+
 # Call auctions
 
 ORDERS = st.lists(

@@ -16,6 +16,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numba
+import numpy as np
+
 _HERE = Path(__file__).parent
 
 
@@ -31,10 +34,9 @@ def _cache_folder() -> Path:
     return home / "thinbook" / _digest()
 
 
+# In the environment for processes to come, in the setting for this one: another library may have imported numba before.
 os.environ.setdefault("NUMBA_CACHE_DIR", str(_cache_folder()))
-
-import numba  # noqa: E402  (the cache folder must be set before numba is imported)
-import numpy as np  # noqa: E402
+setattr(numba.config, "CACHE_DIR", os.environ["NUMBA_CACHE_DIR"])  # noqa: B010  (numba declares none of its settings)
 
 JIT = not getattr(numba.config, "DISABLE_JIT")  # noqa: B009  (set by numba at import)
 _OPTIONS: dict[str, Any] = {"_nrt": False, "cache": True, "nogil": True, "error_model": "numpy"}
