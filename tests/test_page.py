@@ -76,6 +76,9 @@ class Tab:
         while not what(engine.state) or engine._painted != engine._version or not engine.drawn.is_set():
             assert time.monotonic() < end, engine.state
             time.sleep(0.02)
+        # The drawing's effects are not its end.
+        with self.rendered.thread_lock:
+            pass
 
     def step(self, bars=1):
         for _ in range(bars):
