@@ -12,7 +12,7 @@ from sim import cli
 
 
 @pytest.fixture
-def thinbook(tmp_path, monkeypatch, capsys):
+def thinbook(tmp_path, monkeypatch, command):
     """The command, run in a folder with day.toml: arguments in; exit code, stdout and stderr out."""
     monkeypatch.setattr("sim.records.MarketModel", FakeModel)
     monkeypatch.setattr("sim.report.run.report", lambda run: "<!doctype html>")
@@ -21,13 +21,7 @@ def thinbook(tmp_path, monkeypatch, capsys):
     (tmp_path / "book.csv").write_text(BOOK)
     (tmp_path / "day.toml").write_text(DAY)
 
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["thinbook", *arguments])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
+    return command
 
 
 # Runs

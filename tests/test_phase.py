@@ -1,5 +1,4 @@
 import json
-import sys
 
 import numpy as np
 import pandas as pd
@@ -10,7 +9,6 @@ from hypothesis.extra.numpy import arrays
 from made_sweeps import day, made_sweep
 from scipy.special import logit
 
-from sim import cli
 from sim.sweep.critical import crash_response, crash_responses, critical_of, gain_response
 from sim.sweep.design import SweepError, read_sweep
 from sim.sweep.phase import phase
@@ -26,19 +24,6 @@ LOG = np.log(DEPTHS)
 def few_samples(monkeypatch):
     """Bands from fewer samples, for speed; what is estimated from the runs themselves does not change."""
     monkeypatch.setattr(weights_of, "__defaults__", (39,))
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """The command in this process: arguments in; exit code, stdout and stderr out."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["thinbook", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 # Drawing seeds again

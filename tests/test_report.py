@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,7 +10,6 @@ import pytest
 from made_sweeps import made_sweep
 from probes import CROWD, QUIET, WALLS
 
-from sim import cli
 from sim.records import record
 from sim.report import figures, html, pdf
 from sim.report.day import MOST_POINTS, Day
@@ -74,17 +72,6 @@ def crowd(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(crowd):
     return Page((crowd.folder / "report.html").read_text())
-
-
-@pytest.fixture
-def thinbook(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["thinbook", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 # It needs nothing but itself
@@ -198,11 +185,11 @@ def test_numbers_have_signs_and_nothing_has_none():
 # The same run, the same report
 
 
-def test_a_report_is_remade_to_the_byte(crowd, thinbook):
+def test_a_report_is_remade_to_the_byte(crowd, command):
     file = crowd.folder / "report.html"
     before = file.read_bytes()
     file.unlink()
-    code, out, err = thinbook("report", crowd.folder)
+    code, out, err = command("report", crowd.folder)
     assert (code, out, err) == (0, f"{file}\n", "")
     assert file.read_bytes() == before
 
@@ -214,10 +201,10 @@ def test_only_times_differ_when_a_day_is_run_again(tmp_path):
     assert first == second
 
 
-def test_figures_are_written_when_asked_for(crowd, thinbook, monkeypatch):
+def test_figures_are_written_when_asked_for(crowd, command, monkeypatch):
     saved = []
     monkeypatch.setattr("sim.report.run.save_figure", lambda figure, stem: saved.append(stem))
-    code, out, _ = thinbook("report", crowd.folder, "--figures")
+    code, out, _ = command("report", crowd.folder, "--figures")
     assert (code, out.splitlines()[0]) == (0, str(crowd.folder / "figures"))
     assert saved == [crowd.folder / "figures" / name for name in FIGURES]
 
@@ -257,31 +244,31 @@ def test_labels_keep_their_distance_and_their_order():
 # Broken folders
 
 
-def test_a_broken_folder_is_one_line(crowd, thinbook, tmp_path):
+def test_a_broken_folder_is_one_line(crowd, command, tmp_path):
     folder = tmp_path / "broken"
     shutil.copytree(crowd.folder, folder)
     (folder / "bars.parquet").unlink()
-    assert thinbook("report", folder) == (2, "", f"thinbook: {folder}: no run folder, bars.parquet is missing\n")
-    code, _, err = thinbook("report", tmp_path / "brocken")
+    assert command("report", folder) == (2, "", f"thinbook: {folder}: no run folder, bars.parquet is missing\n")
+    code, _, err = command("report", tmp_path / "brocken")
     assert (code, "did you mean 'broken'" in err, err.count("\n")) == (2, True, 1)
 
 
 # PDF
 
 
-def test_it_is_printed(crowd, thinbook):
+def test_it_is_printed(crowd, command):
     if not any(map(shutil.which, pdf.BROWSERS)):
         pytest.skip("no chromium on this machine: apt-get install chromium")
-    code, out, err = thinbook("report", crowd.folder, "--pdf")
+    code, out, err = command("report", crowd.folder, "--pdf")
     assert (code, err) == (0, "")
     file = crowd.folder / "report.pdf"
     assert out.splitlines()[-1] == str(file)
     assert file.read_bytes().startswith(b"%PDF")
 
 
-def test_without_a_browser_it_says_what_is_missing(crowd, thinbook, monkeypatch):
+def test_without_a_browser_it_says_what_is_missing(crowd, command, monkeypatch):
     monkeypatch.setattr(pdf, "BROWSERS", ("no-such-browser",))
-    code, _, err = thinbook("report", crowd.folder, "--pdf")
+    code, _, err = command("report", crowd.folder, "--pdf")
     assert code == 2
     assert err.startswith("thinbook: --pdf needs Chromium or Chrome, which is not here")
     assert err.count("\n") == 1
@@ -306,12 +293,12 @@ def outcome(depth, seed):
     return {"high_to_close_pct": fall, "low": 6500.0, "time_6700_lost": "11:00:00" if fall < -2 else None}
 
 
-def test_a_sweep_has_medians_and_failures_by_name(tmp_path, thinbook):
+def test_a_sweep_has_medians_and_failures_by_name(tmp_path, command):
     points = [{"depth_musd": depth} for depth in (2.0, 5.0, 11.5, 20.0)]
     folder = made_sweep(tmp_path / "sweep-depth", points, 9, lambda point, seed: outcome(point["depth_musd"], seed))
     (folder / "phase").mkdir()
     (folder / "phase" / "curves.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>a(1)</script></svg>")
-    code, out, err = thinbook("report", folder)
+    code, out, err = command("report", folder)
     assert (code, out, err) == (0, f"{folder / 'report.html'}\n", "")
     text = (folder / "report.html").read_text()
     page = Page(text)

@@ -19,7 +19,6 @@ import pytest
 from filelock import FileLock
 from probes import QUIET
 
-from sim import cli
 from sim.api import sweep
 from sim.scenario import ScenarioError
 from sim.sweep import faults, speed
@@ -472,19 +471,6 @@ def wait_for_parts(folder, count, seconds=120):
     while len(part_files(folder)) < count and time.monotonic() < until:
         time.sleep(0.05)
     assert len(part_files(folder)) >= count
-
-
-@pytest.fixture
-def command(monkeypatch, capsys):
-    """The command in this process: arguments in; exit code, stdout and stderr out."""
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["thinbook", *map(str, arguments)])
-        with pytest.raises(SystemExit) as caught:
-            cli.main()
-        return caught.value.code or 0, *capsys.readouterr()
-
-    return run
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
