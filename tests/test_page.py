@@ -367,9 +367,12 @@ def test_the_page_in_a_browser(chromium, served, tmp_path, scheme, width):
     visit.click("Play")
     visit.wait(8)
     visit.click("Pause")
+    # As people do: a drawing that is still under way sets the slider back, and a key pressed meanwhile is lost.
+    visit.page.wait_for_timeout(1500)
     visit.slider("Time").focus()
     visit.page.keyboard.press("Home")
     visit.page.get_by_text("2025-11-19 09:30").wait_for()
+    visit.page.wait_for_timeout(1500)
     visit.page.keyboard.press("ArrowRight")
     visit.page.get_by_text("2025-11-19 09:31").wait_for()
     visit.drag("Depth of the book", 60)
