@@ -12,11 +12,12 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 
 from sim.kernel.draws import hashed
+from sim.kernel.state import MAX_PRICE
 from sim.trader import Above, Alarm, At, Below, OnFill, OnNews, OnVol, Ring, Trader
 from sim.units import TICK_POINTS
 
 NEVER = 2**62
-HIGHEST_POINTS = 2**31 * TICK_POINTS
+HIGHEST_POINTS = MAX_PRICE * TICK_POINTS
 """Levels beyond what any price can be are not armed."""
 
 type _Entry = tuple[int, int, int, int, Alarm]

@@ -13,7 +13,7 @@ from sim.records import Run, default_folder, load_run, record
 from sim.scenario import load as load_scenario
 from sim.sweep.design import read_sweep
 from sim.sweep.loop import alone_in, pools, run_all, state_of
-from sim.sweep.parts import PLAN, jobs_of, planned, table_of, write_plan
+from sim.sweep.parts import is_sweep, jobs_of, planned, sweep_folder, table_of, write_plan
 from sim.sweep.refine import with_added
 
 
@@ -67,7 +67,7 @@ def sweep(
     cluster : str, optional
         Address of a Dask scheduler, whose workers make the runs.
     """
-    place = Path(folder or f"runs/sweep-{Path(file).stem}").absolute()
+    place = Path(folder or sweep_folder(Path(file))).absolute()
     whole = with_added(read_sweep(file), place)
     with alone_in(place), pools(workers, cluster) as found:
         write_plan(jobs_of(whole, place), place, whole.tables.design)
@@ -77,4 +77,4 @@ def sweep(
 
 def load(folder: str | Path) -> Run | pd.DataFrame:
     """What a folder holds: a run, or the table of a sweep."""
-    return table_of(Path(folder)) if (Path(folder) / PLAN).exists() else load_run(folder)
+    return table_of(Path(folder)) if is_sweep(Path(folder)) else load_run(folder)

@@ -268,8 +268,9 @@ def sweep(
 ) -> None:
     """Make the runs of a sweep that are not made yet."""
     from sim.sweep.command import main
+    from sim.sweep.parts import sweep_folder
 
-    place = (folder or Path("runs") / f"sweep-{file.stem}").absolute()
+    place = (folder or sweep_folder(file)).absolute()
     main(
         file,
         place,
@@ -341,8 +342,9 @@ def report(
     from sim.report import pdf as printer
     from sim.report import run as of_run
     from sim.sweep import report as of_sweep
+    from sim.sweep.parts import is_sweep
 
-    if of_sweep.is_sweep(folder):
+    if is_sweep(folder):
         page = of_sweep.write_report(folder)
     else:
         done = load_run(folder)

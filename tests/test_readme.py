@@ -15,7 +15,7 @@ import pytest
 from sim.cli import app
 from sim.model import MarketModel
 from sim.records import FILES
-from sim.report.run import REPORT
+from sim.report.html import REPORT
 from sim.scenario import load, parse_setting
 
 ROOT = Path(__file__).parents[1]

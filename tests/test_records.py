@@ -10,7 +10,7 @@ from dummies import BOOK, DAY, FakeModel
 from sim import records
 from sim.recorder import tape_sha256
 from sim.records import RecordError, check_place, comparison, load_run, record, verify, write_run
-from sim.report.run import REPORT
+from sim.report.html import REPORT
 from sim.scenario import ScenarioError, load
 
 

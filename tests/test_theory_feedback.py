@@ -95,15 +95,15 @@ rearm_points = 0.0
 """
 
 
-def trends(contracts: int) -> str:
+def trends(contracts: int, count: int = RUNGS, step_points: float = STEP_POINTS) -> str:
     """A ladder of trend followers, each with one level, who turn from long to short below it."""
     return f"""
 [agents.ladder]
 class = "agents.cta:TrendFollower"
-count = {RUNGS}
-contracts = {contracts * RUNGS / 2}
+count = {count}
+contracts = {contracts * count / 2}
 first_points = [{FIRST_POINTS}]
-last_points = [{FIRST_POINTS - STEP_POINTS * (RUNGS - 1)}]
+last_points = [{FIRST_POINTS - step_points * (count - 1)}]
 weights = [1.0]
 rearm_points = 0.25
 target_vol = 0.15
@@ -138,22 +138,7 @@ def test_dense_triggers_add_to_the_gain():
     volatility), from 16.5 ticks down. To one fund's sale, amplified: one tick.
     """
     depth, funds, spacing = 20, 80, 0.5
-    people = f"""
-[agents.ladder]
-class = "agents.cta:TrendFollower"
-count = {funds}
-contracts = {8 * funds / 2}
-first_points = [{FIRST_POINTS}]
-last_points = [{FIRST_POINTS - spacing * (funds - 1)}]
-weights = [1.0]
-rearm_points = 0.25
-target_vol = 0.15
-past_vol = 0.15
-twap_low_seconds = 1.0
-twap_high_seconds = 1.0
-pov = 1.0
-"""
-    model = scene(people, contracts=depth, end="09:37")
+    model = scene(trends(8, funds, spacing), contracts=depth, end="09:37")
     shocks(model, [-80 * depth])
     run(model)
     first = (PRICE - FIRST_POINTS) / TICK_POINTS

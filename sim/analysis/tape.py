@@ -38,10 +38,13 @@ def mid2(quotes: pd.DataFrame) -> np.ndarray:
     int64 array (n,)
         Half ticks; the last one known while a side is empty, 0 before there is any.
     """
-    bid, ask = quotes["bid_ticks"].to_numpy(), quotes["ask_ticks"].to_numpy()
-    is_whole = (bid > 0) & (ask > 0)
-    last = np.maximum.accumulate(np.where(is_whole, np.arange(len(quotes)), -1))
-    return np.where(last >= 0, (bid + ask)[last], 0)
+    return mid2_of(quotes["bid_ticks"].to_numpy(), quotes["ask_ticks"].to_numpy())
+
+
+def mid2_of(bid: np.ndarray, ask: np.ndarray, before: int = 0) -> np.ndarray:
+    """Best bid plus best ask, (n,); while a side is empty (0) the last one known, `before` where there is none yet."""
+    last = np.maximum.accumulate(np.where((bid > 0) & (ask > 0), np.arange(len(bid)), -1))
+    return np.where(last >= 0, (bid + ask)[last], before)
 
 
 def mid_moves(quotes: pd.DataFrame) -> np.ndarray:

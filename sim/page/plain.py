@@ -38,6 +38,7 @@ from sim.analysis.day import WATCHED_POINTS
 from sim.model import MarketModel
 from sim.page.app import SCENARIO
 from sim.page.charts import strikes
+from sim.page.settings import value_at
 from sim.scenario import load, one_line
 from sim.tables import Scenario
 from sim.units import moment_text
@@ -201,14 +202,8 @@ class LiveModel:
 def settings(scenario: Scenario, seed: int) -> dict[str, float]:
     """Values of the dials that a scenario has, by key."""
     content = tomllib.loads(scenario.to_toml()) | {"rng": seed}
-    values = {dial.key: _inner(content, dial.key) for dial in DIALS}
+    values = {dial.key: value_at(content, dial.key) for dial in DIALS}
     return {key: value for key, value in values.items() if value is not None}
-
-
-def _inner(content: Mapping[str, Any], key: str) -> Any:
-    """Value at a dotted key, None if it is not there."""
-    head, _, rest = key.partition(".")
-    return _inner(content.get(head, {}), rest) if rest else content.get(head)
 
 
 # Charts

@@ -164,7 +164,7 @@ class Card:
     def own(self) -> dict[str, float]:
         """The scenario's own values of the dials it has."""
         content = tomllib.loads(self.scenario.to_toml())
-        values = {dial.key: _inner(content, dial.key) for dial in DIALS}
+        values = {dial.key: value_at(content, dial.key) for dial in DIALS}
         return {key: float(value) for key, value in values.items() if value is not None}
 
     @property
@@ -178,7 +178,7 @@ class Card:
         return list(dict.fromkeys(crowd.group for crowd in self.scenario.crowds))
 
 
-def _inner(content: Mapping[str, Any], key: str) -> Any:
+def value_at(content: Mapping[str, Any], key: str) -> Any:
     """Value at a dotted key, None if it is not there."""
     head, _, rest = key.partition(".")
-    return _inner(content.get(head, {}), rest) if rest else content.get(head)
+    return value_at(content.get(head, {}), rest) if rest else content.get(head)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sim.analysis.tape import AUCTION, HALT
+from sim.analysis.tape import AUCTION, HALF_TICK_POINTS, HALT, mid2_of
 from sim.kernel.state import (
     ASKS,
     BIDS,
@@ -31,11 +31,10 @@ from sim.page.dominoes import Dominoes
 from sim.surface import Quotes
 from sim.tables import Scenario
 from sim.trader import Work
-from sim.units import OPTION_FUTURES, SECOND, TICK_POINTS
+from sim.units import OPTION_FUTURES, SECOND
 
 LEVELS = 20
 """Prices of the book that a frame keeps, a side."""
-HALF_TICK = TICK_POINTS / 2
 
 
 class Decision(NamedTuple):
@@ -143,7 +142,7 @@ class World:
         self.groups, self.sources = self._dominoes.groups, self._dominoes.sources
         self._movers = [*self.groups, AUCTION, HALT]
         self._owner_code = np.array([self._movers.index(HALT), *map(self.groups.index, group_of)])
-        self._mid2 = round(scenario.session.prior_close_points / HALF_TICK)
+        self._mid2 = round(scenario.session.prior_close_points / HALF_TICK_POINTS)
         self._seen = dict.fromkeys((TRADES, QUOTES), 0)
         self._decided = 0
         self._session, self._hours = -1, (0, 0)
@@ -169,7 +168,7 @@ class World:
 
     def _open_session(self, positions: np.ndarray) -> None:
         self._session, self._hours = self._session + 1, self._model.hours
-        self._first, self._base, self._at_open = len(self.frames), self._mid2 * HALF_TICK, positions
+        self._first, self._base, self._at_open = len(self.frames), self._mid2 * HALF_TICK_POINTS, positions
         self._points, self._volume, self._is_opening = np.zeros(len(self._movers)), 0.0, True
         self._dominoes.open_session()
 
@@ -192,9 +191,7 @@ class World:
 
     def _moves(self, quotes: np.ndarray) -> np.ndarray:
         """Half ticks by which every row of quotes has moved the mid; none while a side is empty."""
-        bid, ask = quotes[:, Q_BID], quotes[:, Q_ASK]
-        last = np.maximum.accumulate(np.where((bid > 0) & (ask > 0), np.arange(len(quotes)), -1))
-        mid2 = np.where(last >= 0, (bid + ask)[last], self._mid2) if len(quotes) else bid
+        mid2 = mid2_of(quotes[:, Q_BID], quotes[:, Q_ASK], self._mid2)
         moves = np.diff(mid2, prepend=self._mid2)
         self._mid2 += int(moves.sum())
         return moves
@@ -231,13 +228,13 @@ class World:
             bar=model.recorder.latest,
             volume=self._volume,
             bought=dict(zip(self.groups, bought, strict=True)),
-            points=dict(zip(self._movers, (self._points * HALF_TICK).tolist(), strict=True)),
+            points=dict(zip(self._movers, (self._points * HALF_TICK_POINTS).tolist(), strict=True)),
             bids=tuple(model.market.levels(BIDS, LEVELS)),
             asks=tuple(model.market.levels(ASKS, LEVELS)),
             dealers=self._dealers(),
             decisions=self._decisions,
             provoked=self._dominoes.contracts.copy(),
-            pushed=self._dominoes.points * HALF_TICK,
+            pushed=self._dominoes.points * HALF_TICK_POINTS,
         )
 
 

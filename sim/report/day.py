@@ -50,9 +50,14 @@ class Day:
         return kept.set_index(clock_hours(kept["time_ns"]))
 
     @cached_property
+    def owner_group(self) -> dict[int, str]:
+        """Group of every owner."""
+        return owner_groups(self.run.frames["agents"])
+
+    @cached_property
     def groups(self) -> list[str]:
         """Groups of agents, in the scenario's order."""
-        return list(dict.fromkeys(owner_groups(self.run.frames["agents"]).values()))
+        return list(dict.fromkeys(self.owner_group.values()))
 
     @cached_property
     def quotes(self) -> pd.DataFrame:
@@ -67,21 +72,21 @@ class Day:
     @cached_property
     def points(self) -> pd.DataFrame:
         """Points by which every group has moved the mid so far, by its own messages; a column for each mover."""
-        cause = movers(self.quotes, owner_groups(self.run.frames["agents"]))
+        cause = movers(self.quotes, self.owner_group)
         return self._so_far(self.quotes["time_ns"], cause, mid_moves(self.quotes) * HALF_TICK_POINTS)
 
     @cached_property
     def bought(self) -> pd.DataFrame:
         """Contracts that every group has bought net so far."""
-        trades, owner_group = self.trades, owner_groups(self.run.frames["agents"])
+        trades = self.trades
         size = (trades["size"] * trades["side"]).to_numpy()
-        group = pd.concat([trades["taker"], trades["maker"]]).map(owner_group).fillna(UNKNOWN)
+        group = pd.concat([trades["taker"], trades["maker"]]).map(self.owner_group).fillna(UNKNOWN)
         return self._so_far(np.tile(trades["time_ns"], 2), group, np.concatenate([size, -size]))
 
     @cached_property
     def taken(self) -> pd.DataFrame:
         """Contracts that every group has taken so far."""
-        group = self.trades["taker"].map(owner_groups(self.run.frames["agents"])).fillna(UNKNOWN)
+        group = self.trades["taker"].map(self.owner_group).fillna(UNKNOWN)
         return self._so_far(self.trades["time_ns"], group, self.trades["size"].to_numpy())
 
     def _so_far(self, time_ns: Any, group: pd.Series, amount: np.ndarray) -> pd.DataFrame:

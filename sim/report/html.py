@@ -14,8 +14,10 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from sim.figures import INK, PAPER, svg_text
+from sim.files import aside
 from sim.palette import colour_of, name_of
 
+REPORT = "report.html"
 STYLE_SHEET = Path(__file__).with_name("report.css")
 NUMBER = re.compile(r"[-+−]?[\d,.:]+( ?%)?|[-+−]|")
 """Cells of this kind stand right."""
@@ -41,6 +43,13 @@ def page(title: str, body: Iterable[str]) -> str:
 </body>
 </html>
 """
+
+
+def write(text: str, folder: Path) -> Path:
+    """Write a report into its folder, in place of an earlier one."""
+    with aside(folder / REPORT) as draft:
+        draft.write_text(text, encoding="utf-8")
+    return folder / REPORT
 
 
 def header(title: str, under: str, lead: str) -> str:

@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sim.figures import save_figure
-from sim.files import aside
 from sim.palette import name_of
 from sim.report import figures, html
 from sim.report.day import Day
@@ -22,7 +21,6 @@ from sim.units import HOUR, POINT_USD, clock_text
 if TYPE_CHECKING:
     from sim.records import Run
 
-REPORT = "report.html"
 LONGEST_TABLE = 20
 """Dominoes in the table."""
 LEAST_PERCENT = 5
@@ -128,9 +126,7 @@ STAGES = {"1": "the first day", "2": "from the open to the high", "3": "from the
 
 def write_report(run: Run) -> Path:
     """Write the report into the folder of a run, in place of an earlier one."""
-    with aside(run.folder / REPORT) as draft:
-        draft.write_text(report(run), encoding="utf-8")
-    return run.folder / REPORT
+    return html.write(report(run), run.folder)
 
 
 def write_figures(run: Run) -> Path:

@@ -6,18 +6,16 @@ import time
 from itertools import compress
 from pathlib import Path
 
-import pandas as pd
 import typer
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sim.files import aside
 from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, read_sweep
 from sim.sweep.loop import Pools, State, alone_in, pools, run_all, state_of
-from sim.sweep.parts import FAILED, Job, check_table_name, jobs_of, planned, write_plan
+from sim.sweep.parts import FAILED, Job, check_table_name, jobs_of, planned, save_table, write_plan
 from sim.sweep.refine import refined, require_boundary, with_added
 
 err = Console(markup=False, highlight=False, stderr=True)
@@ -126,10 +124,5 @@ def show_comparison(first: Path, second: Path, file: Path | None) -> None:
         table.add_row(row.outcome, *values, f"x {row.fewer_runs:.1f}")
     Console().print(table)
     if file:
-        print(_save(rows, file))
-
-
-def _save(whole: pd.DataFrame, file: Path) -> Path:
-    with aside(file) as draft:
-        whole.to_csv(draft, index=False) if file.suffix == ".csv" else whole.to_parquet(draft, index=False)
-    return file
+        save_table(rows, file)
+        print(file)

@@ -237,6 +237,16 @@ def read_plan(folder: Path) -> pa.Table:
     return _plan(folder).read(["run", "point", *factors_of(folder)])
 
 
+def sweep_folder(file: Path) -> Path:
+    """Where a sweep file's runs go unless something else is said."""
+    return Path("runs") / f"sweep-{file.stem}"
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is that of a sweep."""
+    return (folder / PLAN).is_file()
+
+
 def factors_of(folder: Path) -> list[str]:
     """The factors of a folder's sweep."""
     return list(json.loads(_plan(folder).schema_arrow.metadata[b"factors"]))
@@ -283,6 +293,12 @@ def check_table_name(file: Path) -> None:
     """Refuse a table file of a kind that is not written."""
     if file.suffix not in (".csv", ".parquet"):
         raise SweepError(f"{file}: write a file that ends in .csv or .parquet")
+
+
+def save_table(rows: pd.DataFrame, file: Path) -> None:
+    """Write a table whole, CSV or Parquet by the file's name."""
+    with aside(file) as draft:
+        rows.to_csv(draft, index=False) if file.suffix == ".csv" else rows.to_parquet(draft, index=False)
 
 
 @contextmanager

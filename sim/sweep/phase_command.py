@@ -10,8 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim.analysis.impact import WINDOWS_NS
-from sim.files import aside
-from sim.sweep.parts import FAILED
+from sim.sweep.parts import FAILED, save_table
 from sim.sweep.phase import DEPTH, Phase, phase
 from sim.sweep.phase_figures import draw
 
@@ -20,8 +19,7 @@ def main(folder: Path, crash_pct: float, out: Path) -> None:
     """Write points.csv, critical.csv and the figures, and print the critical depths."""
     found = phase(folder, crash_pct)
     for name, rows in (("points", found.points), ("critical", found.critical)):
-        with aside(out / f"{name}.csv") as draft:
-            rows.to_csv(draft, index=False)
+        save_table(rows, out / f"{name}.csv")
     draw(found, out)
     Console().print(_critical_table(found))
     print(

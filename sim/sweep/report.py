@@ -17,12 +17,10 @@ from matplotlib.figure import Figure
 from scipy.stats import quantile_test
 
 from sim.figures import INK, STYLE
-from sim.files import aside
 from sim.report import html
 from sim.report.words import number
-from sim.sweep.parts import ASIDE, DONE, FAILED, PLAN, factors_of, read_plan, table_of
+from sim.sweep.parts import ASIDE, DONE, FAILED, factors_of, read_plan, table_of
 
-REPORT = "report.html"
 MOST_LEVELS = 12
 """A factor with more values than this is cut into so many classes of equal size."""
 MOST_FAILURES = 100
@@ -47,16 +45,9 @@ class Median(NamedTuple):
     high: float
 
 
-def is_sweep(folder: Path) -> bool:
-    """Whether a folder is that of a sweep."""
-    return (folder / PLAN).is_file()
-
-
 def write_report(folder: Path) -> Path:
     """Write the report of a sweep into its folder."""
-    with aside(folder / REPORT) as draft:
-        draft.write_text(report(folder), encoding="utf-8")
-    return folder / REPORT
+    return html.write(report(folder), folder)
 
 
 def report(folder: Path) -> str:

@@ -15,10 +15,9 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from sim.figures import STYLE, save_figure
-from sim.files import aside
 from sim.scenario import did_you_mean
 from sim.sweep.design import Design, SweepError, unit_points
-from sim.sweep.parts import DONE, FAILED, design_of, factors_of, read_plan, table_of
+from sim.sweep.parts import DONE, FAILED, design_of, factors_of, read_plan, save_table, table_of
 
 INDICES = {
     "saltelli": {"S1": "first order: alone", "ST": "total: alone and with others"},
@@ -33,11 +32,11 @@ def main(folder: Path, output: str) -> None:
     """Print the indices of an outcome, and write them as table and figure into the sweep's folder."""
     kind, found = design_of(folder).kind, indices(folder, output)
     stem = folder / "sensitivity" / output.replace(".", "-")
-    with aside(stem.with_suffix(".csv")) as draft:
-        found.to_csv(draft, index=False)
+    save_table(found, stem.with_suffix(".csv"))
     with rc_context(STYLE):
         save_figure(_figure(found, INDICES[kind], output), stem)
-    seeds = table_of(folder)["seed"].nunique()
+    plan = read_plan(folder)
+    seeds = plan.num_rows // len(plan["point"].unique())
     print(f"{output}, mean over the {seeds} seeds of each point; *_conf is half of a 95 % interval")
     print(found.to_string(index=False, float_format="{:.3f}".format))
     print(stem.with_suffix(".csv"))
