@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 
 import networkx as nx
 
-from sim.trader import Action, Alarm, At, OnNews, Ring, Trader, Work, number, stream_key
+from sim.trader import Action, Alarm, Attention, OnNews, Ring, Trader, Work, number, stream_key
 from sim.view import View
 
 REFERENCE_DEPTH_MUSD = 5.0
@@ -101,11 +101,14 @@ class MacroTrader(Trader):
         news = p.news * view.news_pct(p.news_decay_minutes) + p.bitcoin * view.bitcoin_pct(p.bitcoin_decay_minutes)
         return news + momentum + p.herding * herd
 
+    def eager(self, view: View) -> float:
+        """Chance of trading at a look."""
+        return self.p.attention * (view.realised_vol / self.p.reference_vol_points) ** self.p.attention_power
+
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Trade a clip, perhaps, on the side of the signal."""
+        """Trade a clip on the side of the signal."""
         p = self.p
-        eager = p.attention * (view.realised_vol / p.reference_vol_points) ** p.attention_power
-        if ring.kind == "open" or self.draw.uniform() > eager:
+        if ring.kind == "open" or (ring.kind == "news" and self.draw.uniform() > self.eager(view)):
             return []
         buys = 0.5 * (1 + math.tanh(0.5 * p.choice * self.signal(view)))
         self.side = 1 if self.draw.uniform() < buys else -1
@@ -115,5 +118,6 @@ class MacroTrader(Trader):
         return [Work(view.working + self.side * clip, until_ns=view.later(p.work_seconds), pov=p.pov / self.crowd_size)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again in about a minute, and at news."""
-        return [At(view.later(self.p.every_seconds * self.draw.exponential() + 0.01)), OnNews()]
+        """Look about once a minute, and at news."""
+        p = self.p
+        return [Attention(p.every_seconds, p.attention, p.reference_vol_points, p.attention_power), OnNews()]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from sim.kernel.draws import hashed
 from sim.kernel.state import MAX_PRICE
-from sim.trader import Above, Alarm, At, Below, OnFill, OnNews, OnVol, Ring, Trader
+from sim.trader import Above, Alarm, At, Attention, Below, OnFill, OnNews, OnVol, Ring, Trader
 from sim.units import TICK_POINTS
 
 NEVER = 2**62
@@ -36,11 +36,12 @@ def _turn(trader: Trader, instant: int) -> int:
 class AlarmClock:
     """Alarms of time and price in heaps, those of news, fills and volatility in lists by owner.
 
-    `watch(owner, on)` is told whose fills are to ring.
+    `watch(owner, on)` is told whose fills are to ring, `attend(trader, alarm)` who looks at the market how (None: no
+    more).
     """
 
-    def __init__(self, watch: Callable[[int, bool], None]) -> None:
-        self._watch = watch
+    def __init__(self, watch: Callable[[int, bool], None], attend: Callable[[Trader, Attention | None], None]) -> None:
+        self._watch, self._attend = watch, attend
         self._traders: dict[int, Trader] = {}
         self._armed: dict[int, int] = {}
         self._times: list[_Entry] = []
@@ -49,9 +50,16 @@ class AlarmClock:
         self._news: dict[int, Trader] = {}
         self._fill: dict[int, Trader] = {}
         self._vol: dict[int, tuple[float, float]] = {}
+        self._attention: dict[int, Attention] = {}
 
     def disarm(self, trader: Trader) -> None:
         """Forget all that a trader has armed."""
+        self._forget(trader)
+        if self._attention.pop(trader.owner, None):
+            self._attend(trader, None)
+
+    def _forget(self, trader: Trader) -> None:
+        """Forget all that a trader has armed but its attention."""
         self._armed[trader.owner] = self._armed.get(trader.owner, 0) + 1
         if self._fill.pop(trader.owner, None):
             self._watch(trader.owner, False)
@@ -60,8 +68,11 @@ class AlarmClock:
 
     def arm(self, trader: Trader, alarms: Iterable[Alarm], vix: float) -> None:
         """Arm a trader's alarms in place of those it had."""
-        self.disarm(trader)
-        owner = trader.owner
+        alarms, owner = list(alarms), trader.owner
+        if self._attention.get(owner) in alarms:
+            self._forget(trader)
+        else:
+            self.disarm(trader)
         self._traders[owner] = trader
         for alarm in alarms:
             match alarm:
@@ -78,6 +89,9 @@ class AlarmClock:
                     self._watch(owner, True)
                 case OnVol(points):
                     self._vol[owner] = (vix, points)
+                case Attention() if owner not in self._attention:
+                    self._attention[owner] = alarm
+                    self._attend(trader, alarm)
 
     def next_time(self) -> int:
         """Time of the earliest alarm, NEVER if there is none."""

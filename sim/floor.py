@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import singledispatchmethod
 from typing import TYPE_CHECKING
@@ -26,9 +27,11 @@ from sim.kernel.codes import (
     OP_STOPLIMIT,
     UNKNOWN_ID,
 )
+from sim.kernel.draws import hashed
 from sim.trader import (
     Action,
     Activity,
+    Attention,
     Cancel,
     Fok,
     Ioc,
@@ -49,7 +52,6 @@ from sim.trader import (
     TradeOptions,
     Trader,
     Work,
-    stream_key,
 )
 from sim.units import TICK_POINTS, ticks
 
@@ -57,6 +59,9 @@ if TYPE_CHECKING:
     from sim.model import MarketModel
 
 type Handle = tuple[int, int]
+
+PROGRAM_DRAW = 1
+"""Which of the draws of a trader's key is the key of its n-th program; its own random numbers are draw 0."""
 
 OPERATIONS = {
     Market: OP_MARKET,
@@ -87,6 +92,7 @@ class Floor:
         self._desks: defaultdict[int, _Desk] = defaultdict(_Desk)
         self._under_way: list[tuple[int, int, Action, Trader, int]] = []
         self._sent = 0
+        self._perform = self._do  # found once: a method that dispatches is built anew at every look
 
     def clear(self) -> None:
         """Forget all that was at work or under way: a session has ended. Numbers of streams go on."""
@@ -133,7 +139,7 @@ class Floor:
             arrival = self._model.market.now + trader.latency_ns
             heapq.heappush(self._under_way, (arrival, self._sent, action, trader, decision))
         else:
-            self._do(action, trader, decision)
+            self._perform(action, trader, decision)
 
     def next_arrival(self) -> int:
         """Time at which the next message arrives, NEVER if none is under way."""
@@ -142,7 +148,7 @@ class Floor:
     def deliver(self) -> None:
         """Carry out the messages that have arrived by now: by time, then in the order in which they were sent."""
         while self.next_arrival() <= self._model.market.now:
-            self._do(*heapq.heappop(self._under_way)[2:])
+            self._perform(*heapq.heappop(self._under_way)[2:])
 
     @singledispatchmethod
     def _do(self, action: Action, trader: Trader, decision: int) -> None:
@@ -192,16 +198,21 @@ class Floor:
     # Programs
 
     def _replace(
-        self, action: Action, trader: Trader, decision: int, kind: int, params: dict[int, float], **columns: int
+        self,
+        action: Action | Attention,
+        trader: Trader,
+        decision: int,
+        kind: int,
+        params: dict[int, float],
+        columns: Mapping[int, int] = {},
     ) -> Handle:
         """Start a program in place of the one that the trader has standing of the action's kind."""
         self._end(type(action), trader)
         desk = self.desk(trader)
         desk.started += 1
-        chosen = {getattr(k, name): value for name, value in columns.items()}
-        chosen |= {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision}
-        chosen[k.P_KEY] = stream_key(trader.key, "program", desk.started)
-        handle = self._model.market.start_program(chosen, params, ladder=kind == k.LADDER)
+        about = {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision}
+        key = int(hashed(trader.key, desk.started, PROGRAM_DRAW))
+        handle = self._model.market.start_program({**about, k.P_KEY: key, **columns}, params)
         desk.programs[type(action)] = handle
         return handle
 
@@ -218,8 +229,21 @@ class Floor:
             self._end(type(action), trader)
             return
         side, left = int(action.contracts < 0), abs(action.contracts)
-        columns = {"P_SIDE": side, "P_LEFT": left, "P_END": action.until_ns, "P_LIMIT": limit}
-        self._replace(action, trader, decision, kind, params, **columns)
+        columns = {k.P_SIDE: side, k.P_LEFT: left, k.P_END: action.until_ns, k.P_LIMIT: limit}
+        self._replace(action, trader, decision, kind, params, columns)
+
+    def attend(self, trader: Trader, alarm: Attention | None) -> None:
+        """Start the looks behind an alarm of attention; None ends them."""
+        if alarm is None:
+            self._end(Attention, trader)
+            return
+        params = {
+            k.RATE: 1.0 / alarm.every_seconds,
+            k.CHANCE: alarm.chance,
+            k.CALM_SIGMA: alarm.reference_vol / TICK_POINTS,
+            k.POWER: alarm.power,
+        }
+        self._replace(alarm, trader, 0, k.ATTENTION, params)
 
     @_do.register
     def _(self, action: Work, trader: Trader, decision: int) -> None:

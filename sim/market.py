@@ -7,7 +7,7 @@ its codes and the names of its columns, and the keyed draws.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -71,6 +71,7 @@ from sim.kernel.world import (
     DUE,
     FREE_NODE,
     FREE_PROGRAM,
+    LADDER,
     LADDERS,
     LOOKING,
     NODE_TOP,
@@ -93,6 +94,7 @@ from sim.kernel.world import (
     S_EWMA_C,
     S_FEEDBACK,
     S_FLOW_SIGMA2,
+    S_FROZEN_SIGMA2,
     S_LAST_MID2,
     S_NOTIONAL,
     S_ONE_TICK,
@@ -111,6 +113,7 @@ from sim.kernel.world import (
     SEEN_SIGMA2,
     SENT,
     SINCE,
+    WOKEN,
     World,
     new_world,
 )
@@ -276,7 +279,7 @@ class Market:
         pulse(self.b, self.w, book)
 
     def advance(self, until: int) -> int:
-        """Run to a time; TIME, or earlier PRICE or FILL where an alarm rang."""
+        """Run to a time; TIME, or earlier PRICE, FILL or LOOK where an alarm rang."""
         code = run(self.b, self.w, until)
         while code == FULL:
             self._make_room()
@@ -306,9 +309,7 @@ class Market:
         rests = self.b.counts.item(ROW) if op <= OP_STOPLIMIT and code == 0 else 0
         return code, rests, self.b.orders.item(rests, ID) if rests else 0
 
-    def start_program(
-        self, columns: dict[int, int], params: dict[int, float], *, ladder: bool = False
-    ) -> tuple[int, int]:
+    def start_program(self, columns: Mapping[int, int], params: Mapping[int, float]) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
         new, row = self.w.programs[0], self.w.params[0]
         new[:] = 0
@@ -317,7 +318,7 @@ class Market:
             new[column] = value
         for column, param in params.items():
             row[column] = param
-        if ladder:
+        if columns[P_KIND] == LADDER:
             new[P_SLOTS] = self._free_slot()
             row[SEEN_AT], row[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
             row[SEEN_SIGMA2] = -1.0
@@ -426,6 +427,16 @@ class Market:
             return False
         self.b.counts[RING] = 0
         return True
+
+    def take_woken(self) -> int:
+        """The owner whose attention was caught (0 = nobody), and take note of it."""
+        owner = self.w.clock.item(WOKEN)
+        self.w.clock[WOKEN] = 0
+        return owner
+
+    def freeze_sigma(self, book: int = 0) -> None:
+        """Let owners go on seeing the volatility of now."""
+        self.w.stats[book, S_FROZEN_SIGMA2] = self.w.stats[book, S_EWMA_B]
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""

@@ -24,7 +24,7 @@ from sim.alarms import AlarmClock, in_turn
 from sim.desk import OptionsDesk
 from sim.floor import Floor
 from sim.kernel.state import EVENT_TAPE, EVENTS, MESSAGES, QUOTE_TAPE, QUOTES, TRADE_TAPE, TRADES
-from sim.kernel.world import FILL
+from sim.kernel.world import FILL, LOOK
 from sim.market import Market
 from sim.news import News
 from sim.options import Contract, OptionBook
@@ -135,8 +135,8 @@ class MarketModel(mesa.Model):
         people = [(crowd, index) for crowd in scenario.crowds for index in range(crowd.count)]
         self.market = Market(len(people), ladders=len(people), log_events=log_events)
         self.desk = OptionsDesk(opening, len(people))
-        self.floor, self.clock = Floor(self), AlarmClock(self.market.watch)
-        self._act = self.floor.carry_out  # found once: a method that dispatches is built anew at every look
+        self.floor = Floor(self)
+        self.clock = AlarmClock(self.market.watch, self.floor.attend)
         self.traders: list[Trader] = [
             crowd.cls(
                 self,
@@ -253,6 +253,8 @@ class MarketModel(mesa.Model):
             if self._reopens and now >= self._reopens:
                 self._reopen()
             self._publish(now, wake=True)
+            if code == LOOK:
+                self._wake(self.traders[self.market.take_woken() - 1], Ring("look"))
             mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
             for trader, ring in self.clock.due(now, mid2):
                 self._wake(trader, ring)
@@ -307,6 +309,7 @@ class MarketModel(mesa.Model):
         anyone = View(self, self.traders[0])
         prices = {field.name: getattr(anyone, field.name) for field in fields(Frozen) if field.name != "surface"}
         self.frozen = Frozen(**prices, surface=deepcopy(self.surface))
+        self.market.freeze_sigma()
 
     def _observe(self) -> None:
         """Let the surface see spot and realised volatility, then recompute VIX and VIX1D."""
@@ -353,7 +356,7 @@ class MarketModel(mesa.Model):
         contracts = sum(self.floor.ordered(action, trader) for action in actions)
         decision = self.recorder.decision(self.market.now, trader, ring, (seen, now_seen), contracts, actions)
         for action in actions:
-            self._act(action, trader, decision)
+            self.floor.carry_out(action, trader, decision)
 
     # Halts
 

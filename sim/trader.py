@@ -67,15 +67,30 @@ class OnVol:
     points: float
 
 
-type Alarm = At | Below | Above | OnNews | OnFill | OnVol
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """Ring at a look at the market that catches attention.
+
+    Looks are a Poisson stream, one in `every_seconds`; each rings with the chance `chance` x (volatility /
+    `reference_vol`)^`power`, where volatility is `view.realised_vol` and both are in points a square-root minute.
+    A trader has one such alarm; armed again unchanged, its stream goes on.
+    """
+
+    every_seconds: float
+    chance: float
+    reference_vol: float
+    power: float
+
+
+type Alarm = At | Below | Above | OnNews | OnFill | OnVol | Attention
 
 
 @dataclass(frozen=True, slots=True)
 class Ring:
     """The alarm that woke a trader.
 
-    `kind` is "auction", "open", "time", "below", "above", "news", "fill" or "vol"; `detail` the level or the name of
-    the news.
+    `kind` is "auction", "open", "time", "below", "above", "news", "fill", "vol" or "look"; `detail` the level or the
+    name of the news.
     """
 
     kind: str

@@ -60,7 +60,7 @@ def trades(m: Market) -> np.ndarray:
 def program(m: Market, kind: int, params: dict[int, float], owner: int = 2, **columns: int) -> tuple[int, int]:
     chosen = {getattr(k, name): value for name, value in columns.items()}
     head = {k.P_KIND: kind, k.P_OWNER: owner, k.P_KEY: KEY}
-    return m.start_program(head | chosen, params, ladder=kind == k.LADDER)
+    return m.start_program(head | chosen, params)
 
 
 def candidates(key: int, rate: float) -> Iterator[tuple[int, int]]:

@@ -313,11 +313,11 @@ def test_macro_traders_signal(build: Any, seen: dict[str, float], sign: int) -> 
 
 def test_macro_trader_takes_its_signals_side(build: Any) -> None:
     """With an endless intensity of choice the side is sure; with none it is a coin (200 looks: p < 0.001 outside)."""
-    sure = build(MacroTrader, attention=10.0, choice=100.0)
+    sure = build(MacroTrader, choice=100.0)
     for news in (2.0, -2.0):
         clips = [ordered(sure.decide(Eyes(news=news), TIME)) for _ in range(50)]
         assert all(math.copysign(1, clip) == math.copysign(1, news) for clip in clips)
-    coin = build(MacroTrader, attention=10.0, choice=0.0)
+    coin = build(MacroTrader, choice=0.0)
     buys = sum(ordered(coin.decide(Eyes(news=2.0), TIME)) > 0 for _ in range(200))
     assert 76 <= buys <= 124
     assert not list(sure.decide(Eyes(news=2.0), Ring("open")))
@@ -561,7 +561,17 @@ def test_deciding_groups_are_woken_by_prices_news_and_time() -> None:
     assert woken["value"] & {"news", "time"}
     assert woken["hedgers"] & {"time", "vol", "news"}
     assert woken["stops"] <= {"open", "above", "fill"}
-    assert not set().union(*woken.values()) - {"auction", "open", "time", "below", "above", "news", "fill", "vol"}
+    assert not set().union(*woken.values()) - {
+        "auction",
+        "open",
+        "time",
+        "below",
+        "above",
+        "news",
+        "fill",
+        "vol",
+        "look",
+    }
 
 
 @pytest.mark.parametrize("group", ["dealers", "etfs", "ctas"])

@@ -22,7 +22,9 @@ from sim.trader import (
     Above,
     Action,
     Activity,
+    Alarm,
     At,
+    Attention,
     Below,
     Cancel,
     Fok,
@@ -46,7 +48,7 @@ from sim.trader import (
     Touch,
     Work,
 )
-from sim.units import HOUR, MINUTE, SECOND, clock_ns
+from sim.units import DAY, HOUR, MINUTE, SECOND, TICK_POINTS, clock_ns
 from sim.view import View
 
 OPEN = clock_ns("09:30")
@@ -448,6 +450,55 @@ def test_arming_replaces_what_was_armed() -> None:
     one.wakes = wakes
     run(model, 3)
     assert [(time - OPEN, ring.kind) for time, ring in one.rings] == [(0, "open"), (10 * SECOND, "time")]
+
+
+def looks(alarm: Attention, *others: Alarm, volatility: float = 0.0) -> list[int]:
+    """Times of the looks of one minute that caught a trader's attention, which sees some volatility."""
+    model, _, one, _ = walls()
+    model.market.w.stats[0, k.S_FROZEN_SIGMA2] = (volatility / TICK_POINTS) ** 2
+    one.wakes = lambda view: [alarm, *(other for other in others if other.time_ns > view.now)]
+    run(model, 1)
+    return [time for time, ring in one.rings if ring.kind == "look"]
+
+
+def test_attention_is_a_poisson_stream_thinned_by_volatility() -> None:
+    """4,800 looks expected, then a quarter and a half of those; each count is outside 4 deviations once in 16,000."""
+    often = 60.0 / 4800
+    every, quarter, half = (
+        looks(Attention(often, 1.0, 1.0, 0.0)),
+        looks(Attention(often, 0.25, 2.0, 2.0), volatility=2.0),
+        looks(Attention(often, 0.25, 2.0, 0.5), volatility=8.0),
+    )
+    for found, mean in ((every, 4800), (quarter, 1200), (half, 2400)):
+        assert abs(len(found) - mean) < 4 * math.sqrt(mean)
+    assert set(quarter) < set(half) < set(every), "the looks are the same, whatever catches attention"
+    gaps = np.diff(every)
+    assert abs(gaps.std() / gaps.mean() - 1) < 4 / math.sqrt(len(gaps)), "exponential"
+    assert not looks(Attention(often, 1.0, 1.0, 1.0), volatility=0.0)
+
+
+def test_attention_armed_again_goes_on() -> None:
+    alarm = Attention(1.0, 1.0, 1.0, 0.0)
+    assert len(looks(alarm)) > 30
+    assert looks(alarm, *(At(OPEN + second * SECOND) for second in range(0, 60, 7))) == looks(alarm)
+
+
+def test_attention_that_is_not_armed_again_ends() -> None:
+    model, _, one, _ = walls()
+    one.wakes = lambda view: [Attention(0.1, 1.0, 1.0, 0.0)] if len(one.rings) < 4 else []
+    run(model, 2)
+    assert [ring.kind for _, ring in one.rings] == ["open", "look", "look", "look"]
+
+
+def test_attention_is_asked_for_anew_in_every_session() -> None:
+    model, _, one, _ = walls(
+        **{"session.days": ["2025-11-20", "2025-11-21"], "session.close": "09:31", "session.end": "09:31"}
+    )
+    one.wakes = lambda view: [Attention(1.0, 1.0, 1.0, 0.0)]
+    run(model)
+    days = [time // DAY for time, ring in one.rings if ring.kind == "look"]
+    assert min(days.count(day) for day in set(days)) > 30
+    assert len(set(days)) == 2
 
 
 def test_activity_of_mid_session_holds_from_the_next_ten_seconds_on() -> None:

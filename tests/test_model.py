@@ -144,7 +144,7 @@ def test_same_tape_in_a_spawned_process() -> None:
 
 
 class Spy:
-    """Notes when the traders of one crowd are woken by time, and what they draw."""
+    """Notes when the traders of one crowd are woken by looks of theirs."""
 
     def __init__(self, model: MarketModel, crowd: str) -> None:
         self.looks: list[tuple[str, int]] = []
@@ -153,7 +153,7 @@ class Spy:
 
     def _noting(self, trader, decide):
         def noted(view, ring):
-            if ring.kind == "time":
+            if ring.kind == "look":
                 self.looks.append((trader.name, view.now))
             return decide(view, ring)
 
@@ -169,10 +169,13 @@ def looks(crowd: str, **options: object) -> list[tuple[str, int]]:
 
 def test_leaving_a_group_out_leaves_the_others_their_noise() -> None:
     """The macro traders look at the same times, whatever they saw and drew before."""
-    whole = looks("etfs")
+    always = {"agents.etfs.attention": 10.0, "agents.etfs.attention_power": 0.0}
+    whole = looks("etfs", **always)
     assert len(whole) > 100
-    assert looks("etfs", without=["dealers"]) == whole
-    assert looks("etfs", without=["stops", "ctas", "value", "hedgers"]) == whole
+    assert looks("etfs", without=["dealers"], **always) == whole
+    assert looks("etfs", without=["stops", "ctas", "value", "hedgers"], **always) == whole
+    assert 0 < len(set(looks("etfs"))) < len(whole)
+    assert set(looks("etfs")) < set(whole), "where fewer are caught, they are some of the same looks"
 
 
 @pytest.mark.parametrize("crowd", ["noise", "latent", "makers"])

@@ -365,8 +365,15 @@ def conclude(b, now, book, owner, decision, cause):
     """End of a message: its quotes go on the tape, then the stops it reached are entered, one at a time."""
     b.counts[MESSAGES] += 1
     note_quotes(b, now, book, owner, decision, cause)
-    if b.counts[STOPS] != 0:
+    if b.counts[STOPS] != 0 and has_reached_stop(b, book):
         fire_stops(b, now, book)
+
+
+@inline
+def has_reached_stop(b, book):
+    """Whether the last trade has reached the nearest waiting stop of a side."""
+    last = b.books[book, LAST]
+    return last != 0 and (b.books[book, BEST + BUY_STOPS] <= last or b.books[book, BEST + SELL_STOPS] <= MIRROR - last)
 
 
 @inline

@@ -1,6 +1,6 @@
 """The flow of orders that nobody decides one by one: latent limit orders, market orders, metaorders and their children.
 
-All are streams of candidates, thinned by the pace of the market.
+All are streams of candidates, thinned by the pace of the market; so are the looks of those whom volatility wakes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from sim.kernel.state import ID, ROW, SEQ
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
     ALPHA,
+    CALM_SIGMA,
     CAP,
+    CHANCE,
     CHILDREN,
     FLOW,
     LIFE,
@@ -33,13 +35,17 @@ from sim.kernel.world import (
     P_SIDE,
     PART_HIGH,
     PART_LOW,
+    POWER,
     Q_HIGH,
     Q_LOW,
     RATE,
     REACH,
+    S_EWMA_B,
+    S_FROZEN_SIGMA2,
     SECOND,
     SELECTIVE,
     SIZE,
+    WOKEN,
     WRITTEN,
     X_QTY,
 )
@@ -101,6 +107,18 @@ def children(b, w, p):
         return False
     size = min(geometric(key, index, 3, w.params[p, SIZE]), w.programs[p, P_LEFT])
     return take(b, w, p, w.programs[p, P_SIDE], size, uniform(key, index, 4) < w.params[p, SELECTIVE], 0)
+
+
+@inline
+def attend(w, p):
+    """A stream of looks at the market, each of which wakes the owner with a chance that grows with volatility."""
+    index, book = w.programs[p, P_INDEX], w.programs[p, P_BOOK]
+    next_candidate(w, p)
+    frozen = w.stats[book, S_FROZEN_SIGMA2]
+    sigma = math.sqrt(frozen if frozen >= 0.0 else w.stats[book, S_EWMA_B])
+    chance = w.params[p, CHANCE] * (sigma / w.params[p, CALM_SIGMA]) ** w.params[p, POWER]
+    if uniform(w.programs[p, P_KEY], index, 2) < chance:
+        w.clock[WOKEN] = w.programs[p, P_OWNER]
 
 
 @inline

@@ -6,7 +6,7 @@ import math
 
 from sim.kernel.book import cancel, enter, modify, room
 from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
-from sim.kernel.flow import children, expire, latent, meta, noise
+from sim.kernel.flow import attend, children, expire, latent, meta, noise
 from sim.kernel.jit import inline, kernel
 from sim.kernel.maker import call_makers, is_open, ladder, look, quote
 from sim.kernel.programs import best_volume, join, new_program, next_candidate, stop
@@ -34,12 +34,14 @@ from sim.kernel.state import (
 from sim.kernel.wheel import first, release, schedule
 from sim.kernel.world import (
     ABOVE,
+    ATTENTION,
     BELOW,
     CHILDREN,
     FILL,
     LADDER,
     LADDERS,
     LATENT,
+    LOOK,
     LOOKING,
     N_ID,
     N_KIND,
@@ -93,6 +95,7 @@ from sim.kernel.world import (
     SLOTS,
     TIME,
     TOUCH,
+    WOKEN,
     WRITTEN,
     X_BOOK,
     X_CAUSE,
@@ -214,6 +217,8 @@ def step(b, w, p):
         return touch(b, w, p)
     if kind == LADDER:
         ladder(b, w, p)
+    elif kind == ATTENTION:
+        attend(w, p)
     else:
         meta(b, w, p)
     return False
@@ -300,7 +305,7 @@ def call_all_makers(b, w):
 
 @kernel
 def run(b, w, until):
-    """Run the market up to a time; TIME, or earlier PRICE or FILL (an alarm), or FULL (a buffer)."""
+    """Run the market up to a time; TIME, or earlier PRICE, FILL or LOOK (an alarm), or FULL (a buffer)."""
     while True:
         if not room(b) or not world_room(w):
             return FULL
@@ -319,6 +324,8 @@ def run(b, w, until):
             w.clock[NOW] = w.nodes[node, N_TIME]
             has_written = act(b, w, node)
         if not has_written:
+            if w.clock[WOKEN] != 0:
+                return LOOK
             continue
         integrate(b, w)
         message, start = b.counts[SEQ] + 1, b.counts[TRADES]

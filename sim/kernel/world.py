@@ -10,9 +10,9 @@ SECOND = 1_000_000_000
 """In nanoseconds."""
 
 NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP, CANDIDATES = range(7)
-FREE_PROGRAM, PROGRAM_TOP, QUOTING = range(7, 10)
+FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN = range(7, 11)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
-lists, candidate arrivals so far, the ladder in the midst of a look (0 = none)."""
+lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none)."""
 
 N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
 """Columns of `nodes`, the entries of the timing wheel."""
@@ -53,7 +53,7 @@ with P_IDLE only waits anew when its timer rings; P_LOOK, P_LOOK_AT are key and 
 spread; P_BASE, P_PLACE are the best price of P_SIDE at which its present look began, and how many ticks behind it the
 look has come."""
 
-NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER = range(8)
+NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER, ATTENTION = range(9)
 """Kinds of programs."""
 
 RATE, CAP = 0, 1
@@ -64,6 +64,9 @@ SELECTIVE = 4
 """NOISE, META, CHILDREN: share of orders that take no more than the best queue. (SIZE: mean order size.)"""
 Q_LOW, Q_HIGH, ALPHA, PART_LOW, PART_HIGH, FLOW = 5, 6, 7, 8, 9, 10
 """META: range and tail exponent of metaorder sizes, range of participation, contracts a second it is a share of."""
+CHANCE, CALM_SIGMA, POWER = 2, 3, 4
+"""ATTENTION: chance that a look wakes the owner where volatility is CALM_SIGMA (ticks a square-root minute), and the
+power of volatility with which it grows."""
 POV = 5
 """SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
 TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
@@ -102,10 +105,12 @@ SLOTS = 16
     S_TRADES_SEEN,
     S_NOTIONAL,
     S_PACE_UNTIL,
-) = range(22)
+    S_FROZEN_SIGMA2,
+) = range(23)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
 memories, contracts a second, time integrals (ns) of spread, one-tick spread, two-sidedness and what the contracts at
-the best quotes are worth; the time before which the pace does not change."""
+the best quotes are worth; the time before which the pace does not change; the variance that owners see instead of the
+second memory's, below 0 where they see that."""
 
 BELOW, ABOVE, LADDERS, LOOKING = range(4)
 """Columns of `alarms`: the nearest price alarms, in half ticks of the mid; the book's first ladder, and whether one of
@@ -116,7 +121,7 @@ X_OP, X_BOOK, X_SIDE, X_PX, X_QTY, X_STOP, X_ROW, X_OWNER, X_DECISION, X_CAUSE =
 WRITTEN, SENT = 0, 1
 """Rows of `pending`: the message that a program has just written, the one that Python has."""
 
-TIME, PRICE, FILL = 1, 2, 3
+TIME, PRICE, FILL, LOOK = 1, 2, 3, 4
 """Why the kernel gives control back, beside FULL."""
 
 
@@ -138,16 +143,17 @@ class World(NamedTuple):
 def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
-        clock=np.zeros(10, np.int64),
+        clock=np.zeros(11, np.int64),
         wheel=np.zeros(BUCKETS + TURNS, np.int32),
         nodes=np.zeros((nodes, 5), np.int64),
         programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
-        stats=np.zeros((n_books, 22)),
+        stats=np.zeros((n_books, 23)),
         alarms=np.zeros((n_books, 4), np.int64),
         pending=np.zeros((2, 10), np.int64),
     )
     world.clock[[NODE_TOP, PROGRAM_TOP]] = 1
+    world.stats[:, S_FROZEN_SIGMA2] = -1.0
     world.alarms[:, BELOW], world.alarms[:, ABOVE] = -1, np.iinfo(np.int64).max
     return world

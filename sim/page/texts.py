@@ -15,6 +15,7 @@ ALARMS = {
     "auction": "before the open",
     "open": "at the open",
     "time": "looked again",
+    "look": "attention caught",
     "fill": "an order has traded",
 }
 

@@ -19,6 +19,7 @@ MINOR_SHARE = 0.1
 """Groups that moved the price by less than this share of what the foremost one did are not named."""
 ALARMS = {
     "time": "its own clock",
+    "look": "a look at the market",
     "above": "price above {}",
     "below": "price below {}",
     "news": "news: {}",
