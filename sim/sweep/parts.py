@@ -34,7 +34,7 @@ from sim.sweep.design import Design, Sweep, SweepError
 PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
 """In a sweep's folder: results, notes of runs that killed their workers, which runs belong to it."""
 SOURCES = ("sim", "agents")
-BATCH = 500
+BATCH = 100
 """Runs that are read or written at a time."""
 DONE, FAILED = "done", "failed"
 

@@ -30,10 +30,11 @@ from sim.sweep.design import read_sweep
 from sim.sweep.loop import Pools, alone_in, pools, run_all, state_of
 from sim.sweep.parts import DONE, PLAN, Job, _row, _run, _write_part, jobs_of, make, planned, write_plan, write_table
 
-SCENARIO = Path(__file__).parents[2] / "configs" / "nov20.toml"
+CONFIGS = Path(__file__).parents[2] / "configs"
+SHORT, DAY = CONFIGS / "calm.toml", CONFIGS / "nov20.toml"
 WORKERS = 2
 ROUNDS = 3
-HAND_END, SHORT_END = "10:00", "09:40"
+HAND_END, SHORT_END = "10:30", "09:40"
 """Ends of the sessions of runs of half a second or more, and of short ones."""
 MADE_UP = (100, 10_000)
 SMALL_RUN_SECONDS = 0.5
@@ -49,7 +50,7 @@ class Figure(NamedTuple):
     wanted: str = ""
 
 
-def main(runs: int = 200, out: Path = Path("bench-sweep.json")) -> list[Figure]:
+def main(runs: int = 1000, out: Path = Path("bench-sweep.json")) -> list[Figure]:
     """Measure, print the table, write the file; `runs` is the number of short runs that Mesa makes, too."""
     with TemporaryDirectory() as place:
         figures = measure(Path(place), runs)
@@ -67,7 +68,7 @@ def measure(place: Path, runs: int, made_up: tuple[int, int] = MADE_UP, pairs: i
     """All figures; `pairs` is the number of runs of a round for each worker, `made_up` two numbers of made-up runs."""
     few, many = (_alone(made_up_runs, place / f"made-up-{count}", count) for count in made_up)
     cost = many["ms a run"] * WORKERS
-    day = _seconds(lambda: _run(next(planned(_planned(place / "day", "16:00", 1)))))
+    day = _seconds(lambda: _run(next(planned(_planned(place / "day", "16:00", 1, DAY)))))
     return [
         Figure("two workers, of two runs by hand", against_hand(place / "hand", pairs), "", "at least .95"),
         Figure("store and scheduling, a run", cost, "ms of a worker"),
@@ -88,10 +89,10 @@ def _seconds(action: Callable[[], Any]) -> float:
     return time.perf_counter() - start
 
 
-def _planned(folder: Path, end: str, seeds: int) -> Path:
+def _planned(folder: Path, end: str, seeds: int, scenario: Path = SHORT) -> Path:
     """A folder with the plan of a sweep over seeds alone."""
     folder.mkdir()
-    text = f'title = "Runs"\nscenario = "{SCENARIO}"\nseeds = {seeds}\nset = {{"session.end" = "{end}"}}\n'
+    text = f'title = "Runs"\nscenario = "{scenario}"\nseeds = {seeds}\nset = {{"session.end" = "{end}"}}\n'
     (folder / "runs.toml").write_text(text + '[[factor]]\nkey = "depth_musd"\nvalues = [5.0]\n', encoding="utf-8")
     sweep = read_sweep(folder / "runs.toml")
     with alone_in(folder):
@@ -164,6 +165,8 @@ def made_up_runs(folder: Path, count: int) -> dict[str, float]:
     looking = _seconds(lambda: state_of(planned(folder)))
     table = folder / "table.parquet"
     writing = _seconds(lambda: write_table(folder, table))
+    # The process of this function waits for its children at its end, and they for more to do.
+    get_reusable_executor().shutdown(kill_workers=True)
     sizes = [path.stat() for path in folder.glob("parts/*/*.parquet")]
     return {
         "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
