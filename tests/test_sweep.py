@@ -178,6 +178,10 @@ BAD = {
     "both": (SWEEP + "range = [1, 2]", "depth_musd: give either values or a range"),
     "downwards": (SWEEP.replace("values = [3, 5.5]", "range = [9, 2]\nsteps = 2"), "the first must be the smaller"),
     "log of 0": (SWEEP.replace("values = [3, 5.5]", 'range = [0, 2]\nsteps = 2\nscale = "log"'), "above 0 on a log"),
+    "two kinds": (
+        SWEEP.replace("[3, 5.5]", '[3, "deep"]'),
+        "depth_musd: values: numbers and texts; all must be of one",
+    ),
     "not a switch": (SWEEP + factor("groups.noise", "[0, 1]"), "groups.noise: values: a group takes part or not"),
     "twice": (SWEEP + factor("depth_musd", "[1]"), "depth_musd: set twice"),
     "no power": (SWEEP + '[design]\nkind = "sobol"\npoints = 6', "design.points: 6 is no power of two"),

@@ -31,6 +31,13 @@ class SweepError(ValueError):
     """A sweep that cannot be used; its text is one line for the user."""
 
 
+def _kind(value: Any) -> str:
+    """What a value of a factor is: a column of the table holds one kind."""
+    if isinstance(value, bool):
+        return "switches"
+    return "numbers" if isinstance(value, int | float) else "texts" if isinstance(value, str) else "tables"
+
+
 class Factor(Table):
     """A scenario key and the values it takes: listed, or between the bounds of a range."""
 
@@ -47,6 +54,8 @@ class Factor(Table):
         if self.range and not (0 if self.scale == "log" else -np.inf) < self.range[0] < self.range[1]:
             positive = ", above 0 on a log scale" if self.scale == "log" else ""
             raise ValueError(f"{self.key}: range: {list(self.range)}: the first must be the smaller one{positive}")
+        if len(kinds := sorted(set(map(_kind, self.values or ())))) > 1:
+            raise ValueError(f"{self.key}: values: {' and '.join(kinds)}; all must be of one kind")
         if self.key.startswith(SWITCH) and not all(isinstance(value, bool) for value in self.values or [0]):
             raise ValueError(f"{self.key}: values: a group takes part or not; write [true, false]")
         return self
