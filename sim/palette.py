@@ -21,6 +21,8 @@ GROUP_COLOURS: Final = {
     "halt": "#8b5a2b",
 }
 """Hexadecimal colour by group, `auction` and `halt` being causes of moves that no group has."""
+DEPTH_COLOUR: Final = "#2f7fb0"
+"""Of what waits in the book, more of it the less it lets through: as far from white as from black."""
 OTHER_COLOUR: Final = "#8c6d9c"
 """Of groups that a user has added."""
 GROUP_NAMES: Final = {

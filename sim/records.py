@@ -1,7 +1,7 @@
 """The run folder: what a run leaves behind, written whole or not at all.
 
     scenario.toml   complete, see `sim.tables`     provenance.json  versions, commit, seed, SHA-256 of the tape
-    summary.json    the day in numbers               bars, trades, quotes, decisions, agents .parquet
+    summary.json    the day in numbers               bars, trades, quotes, decisions, agents, depth .parquet
     report.html     all of it to be read, see `sim.report`
 
 A folder is written under a hidden name beside its place and then renamed, so that a folder under its own name is
@@ -36,7 +36,7 @@ from sim.scenario import ScenarioError, did_you_mean, load
 from sim.tables import Scenario
 from sim.units import DAY
 
-FRAMES = ("bars", "trades", "quotes", "decisions", "agents")
+FRAMES = ("bars", "trades", "quotes", "decisions", "agents", "depth")
 FILES = ("scenario.toml", "provenance.json", "summary.json", *(f"{name}.parquet" for name in FRAMES))
 PACKAGES = ("thinbook", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 CHECKOUT = Path(__file__).parents[1]
@@ -74,7 +74,7 @@ class Run:
         return str(self.provenance["tape_sha256"])
 
     def frame(self, name: str) -> pd.DataFrame:
-        """One of the tables: bars, trades, quotes, decisions or agents."""
+        """One of the tables: bars, trades, quotes, decisions, agents or depth."""
         if name not in FRAMES:
             raise RecordError(f"no table {name!r}{did_you_mean(name, FRAMES)} (tables: {', '.join(FRAMES)})")
         return pd.read_parquet(self.folder / f"{name}.parquet")

@@ -17,7 +17,8 @@ import networkx as nx
 import numpy as np
 
 from sim.analysis.day import WATCHED_POINTS
-from sim.page.world import LEVELS, Frame, World
+from sim.analysis.tape import ticks_from_mid
+from sim.page.world import Frame, World
 from sim.palette import colour_of, name_of
 from sim.tables import Scenario
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns
@@ -238,7 +239,7 @@ def _mark(time_ms: int, name: str) -> Option:
 def ladder(world: World, frames: Sequence[Frame]) -> Option:
     """Contracts that wait at the best prices, offers above bids."""
     frame = frames[-1] if frames else None
-    asks, bids = (frame.asks[:RUNGS][::-1], frame.bids[:RUNGS]) if frame else ((), ())
+    asks, bids = (frame.asks[:RUNGS][::-1].tolist(), frame.bids[:RUNGS].tolist()) if frame else ((), ())
     names = [f"{tick * TICK_POINTS:,.2f}" for tick, _ in (*asks, *bids)]
     chart = _chart(
         {"type": "value", "name": "contracts", "minInterval": 1, "splitNumber": 4},
@@ -300,10 +301,10 @@ def depth_map(world: World, frames: Sequence[Frame]) -> Option:
 
 
 def _distances(frame: Frame) -> dict[int, int]:
-    """Contracts by whole ticks from the mid, the best prices being at most one away when the spread is one tick."""
-    mid = frame.mid / TICK_POINTS
-    above = {math.ceil(tick - mid) or 1: size for tick, size in frame.asks[:LEVELS]}
-    return above | {math.floor(tick - mid) or -1: size for tick, size in frame.bids[:LEVELS]}
+    """Contracts by ticks from the mid."""
+    book = np.concatenate([frame.asks, frame.bids])
+    distances = ticks_from_mid(book[:, 0], frame.mid / TICK_POINTS, np.arange(len(book)) < len(frame.asks))
+    return dict(zip(distances.tolist(), book[:, 1].tolist(), strict=True))
 
 
 # Who traded
