@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sim import analysis
+from sim.alarms import in_words
 from sim.kernel.state import ASKS, BIDS
 from sim.market import resting
 from sim.model import MarketModel
@@ -137,12 +138,12 @@ def test_the_waterfall_ends_at_the_price(world):
         ("below", 6685.0, "price fell to 6,685.00"),
         ("news", "no_cut", "news: no cut"),
         ("vol", 21.5, "VIX moved to 21.50"),
-        ("time", 0.0, "looked again"),
+        ("time", 0.0, "its own clock"),
         ("odd", 0.0, "odd"),
     ],
 )
 def test_reasons_in_words(alarm, detail, said):
-    assert texts.why(Decision(0, "ctas[1]", "ctas", alarm, detail, -5, 0.0)) == said
+    assert in_words(alarm, detail) == in_words(alarm, str(detail)) == said
 
 
 def test_decisions_come_newest_first_and_escaped(world):

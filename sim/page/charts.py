@@ -19,7 +19,7 @@ import numpy as np
 from sim.analysis.day import WATCHED_POINTS
 from sim.analysis.tape import ticks_from_mid
 from sim.page.world import Frame, World
-from sim.palette import colour_of, name_of
+from sim.palette import BLUE, GREEN, PURPLE, colour_of, name_of
 from sim.tables import Scenario
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns
 
@@ -438,7 +438,7 @@ def volatility(world: World, frames: Sequence[Frame]) -> Option:
     """VIX, VIX1D, and volatility at the money of the nearest expiry; the real VIX behind."""
     day = thinned(today(frames))
     chart = _over_time(world, frames, "% a year")
-    names = {"vix": ("VIX", "#0072b2"), "vix1d": ("VIX1D", "#cc79a7"), "atm_iv": ("at the money", "#009e73")}
+    names = {"vix": ("VIX", BLUE), "vix1d": ("VIX1D", PURPLE), "atm_iv": ("at the money", GREEN)}
     if real := _real(world, frames, "vix"):
         chart["series"].append(_ghost("real VIX", real))
     for key, (name, colour) in names.items():

@@ -21,7 +21,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from sim.analysis.day import WATCHED_POINTS
 from sim.analysis.tape import UNKNOWN
 from sim.figures import INK, PAPER, STYLE
-from sim.palette import DEPTH_COLOUR, colour_of, name_of
+from sim.palette import DEPTH_COLOUR, GREY, colour_of, name_of
 from sim.recorder import DEPTH_REACH
 from sim.report.day import Day
 from sim.report.dominoes import network, places, provoked
@@ -30,8 +30,6 @@ from sim.units import DAY, HOUR, TICK_POINTS, clock_text
 
 HALF, TALL, BROAD, WIDE = (4.8, 3.0), (4.8, 4.7), (11.2, 5.4), (11.2, 3.6)
 """Inches."""
-GHOST = "#9b9da3"
-"""The real day, behind what was simulated."""
 SOFT = 0.62
 """Opacity of what stands back: units, marks, levels."""
 STRIKE_SHARE = 0.05
@@ -63,11 +61,11 @@ def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
     figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.82)
     mid, real = day.bars["mid"], day.real("price_points")
     _clock(above, day, labelled=False)
-    above.plot(real.index, real, color=GHOST, alpha=0.6, linewidth=3.5, solid_capstyle="round", zorder=1)
+    above.plot(real.index, real, color=GREY, alpha=0.6, linewidth=3.5, solid_capstyle="round", zorder=1)
     _coloured_line(above, mid, _pushers(day))
     _levels(above, day)
     _news(above, day)
-    ends = {"simulated": (mid.iloc[-1], INK)} | ({"real day": (real.iloc[-1], GHOST)} if len(real) else {})
+    ends = {"simulated": (mid.iloc[-1], INK)} | ({"real day": (real.iloc[-1], GREY)} if len(real) else {})
     _label_ends(above, ends)
     _unit(above, "index points")
     _stacks(below, _slices(day, day.points))
@@ -222,8 +220,8 @@ def volatility(day: Day) -> Figure:
         axes.plot(line.index, line, color=INK, alpha=alpha, linewidth=width)
         ends[label] = (_last(line), INK)
     real = day.real("vix")
-    axes.plot(real.index, real, color=GHOST, marker="o", markersize=5, linestyle="none")
-    _label_ends(axes, ends | ({"real VIX": (_last(real), GHOST)} if len(real) else {}))
+    axes.plot(real.index, real, color=GREY, marker="o", markersize=5, linestyle="none")
+    _label_ends(axes, ends | ({"real VIX": (_last(real), GREY)} if len(real) else {}))
     _unit(axes, "volatility points (% a year)")
     return figure
 
