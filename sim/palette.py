@@ -27,8 +27,8 @@ GROUP_COLOURS: Final = {
     "makers": GREY,
     "latent": "#a6a6a6",
     "noise": "#c4c4c4",
-    "auction": "#5b4b8a",
-    "halt": "#8b5a2b",
+    "auction": "#7a68c8",
+    "halt": "#a0703c",
 }
 """Hexadecimal colour by group, `auction` and `halt` being causes of moves that no group has."""
 DEPTH_COLOUR: Final = "#2f7fb0"

@@ -332,7 +332,7 @@ VIEWS = (
     ),
     View(
         "Book",
-        "What waits in the book. Dark stripes are deep, pale ones thin.",
+        "What waits in the book. The more a cell stands out from the paper, the more contracts are there.",
         (("Best prices", charts.ladder, 380), ("Depth over time", charts.depth_map, 380)),
     ),
     View(

@@ -70,7 +70,8 @@ def _over_time(world: World, frames: Sequence[Frame], unit: str, **y_axis: Any) 
     scenario, session = world.scenario, frames[-1].session if frames else 0
     opens, closes = (moment_ms(scenario, time) for time in scenario.session.hours_ns[session])
     return _chart(
-        {"type": "time", "min": opens, "max": closes, "name": "exchange time"}, {"name": unit, "scale": True} | y_axis
+        {"type": "time", "min": opens, "max": closes, "splitNumber": 3, "name": "exchange time"},
+        {"name": unit, "scale": True} | y_axis,
     ) | {"useUTC": True}
 
 
@@ -283,16 +284,17 @@ def depth_map(world: World, frames: Sequence[Frame]) -> Option:
     )
     chart["yAxis"]["splitLine"] = {"show": False}
     chart["tooltip"]["trigger"] = "item"
+    most = float(np.quantile([size for *_, size in cells] or [1], 0.98))
     chart["visualMap"] = {
         "min": 0,
-        "max": float(np.quantile([size for *_, size in cells] or [1], 0.98)),
+        "max": most,
         "calculable": False,
         "orient": "horizontal",
         "left": "center",
         "bottom": 4,
         "itemHeight": 120,
         "itemWidth": 10,
-        "text": ["contracts", "0"],
+        "text": [f"{most:,.0f} contracts and more", "0"],
         "textStyle": SMALL,
         "inRange": {"color": ["PAPER", "COLD", "HOT"]},
     }
@@ -466,6 +468,7 @@ def network(world: World, frames: Sequence[Frame]) -> Option:
             {
                 "type": "graph",
                 "layout": "none",
+                "top": 28,
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 9,
                 "data": [_node(name, data, places[name]) for name, data in graph.nodes(data=True)],
@@ -510,7 +513,7 @@ def _node(name: str, data: Mapping[str, float], place: Sequence[float]) -> Optio
     label = f"{name_of(name)}\n{points}".strip()
     return {
         "name": name,
-        "x": 2 * float(place[0]),
+        "x": 1.4 * float(place[0]),
         "y": -float(place[1]),
         "symbolSize": 14 + 5 * math.sqrt(abs(data["points"])),
         "itemStyle": {"color": _source_colour(name)},
