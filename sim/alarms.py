@@ -20,8 +20,30 @@ NEVER = 2**62
 HIGHEST_POINTS = MAX_PRICE * TICK_POINTS
 """Levels beyond what any price can be are not armed."""
 
+IN_WORDS = {
+    "auction": "the opening auction",
+    "open": "the open",
+    "time": "its own clock",
+    "look": "a look at the market",
+    "below": "price fell to {}",
+    "above": "price rose to {}",
+    "news": "news: {}",
+    "fill": "an order has traded",
+    "vol": "VIX moved to {}",
+}
+"""What woke a trader, by kind of alarm, around the detail."""
+
 type _Entry = tuple[int, int, int, int, Alarm]
 """Key, turn, owner, arming number, alarm."""
+
+
+def in_words(kind: str, detail: float | str) -> str:
+    """Say what woke a trader: see `sim.trader.Ring`; the detail may be text, as in a table of decisions."""
+    try:
+        told = f"{float(detail):,.2f}"
+    except ValueError:
+        told = str(detail).replace("_", " ")
+    return IN_WORDS.get(kind, kind).format(told)
 
 
 def in_turn(traders: Iterable[Trader], instant: int) -> list[Trader]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from sim import DEFAULT_SEED
 from sim.records import Run, default_folder, load_run, record
 from sim.scenario import load as load_scenario
 from sim.sweep.design import read_sweep
@@ -19,7 +20,7 @@ from sim.sweep.refine import with_added
 
 def run(
     scenario: str | Path,
-    seed: int = 1,
+    seed: int = DEFAULT_SEED,
     *,
     without: Iterable[str] = (),
     folder: str | Path | None = None,

@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from sim import DEFAULT_SEED
+
 if TYPE_CHECKING:
     from sim.records import Run
 
@@ -77,7 +79,7 @@ class SelfTrade(StrEnum):
 @app.command()
 def run(
     scenario: ScenarioFile,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Key of all randomness.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Key of all randomness.")] = DEFAULT_SEED,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, such as session.end=10:00.")
     ] = None,

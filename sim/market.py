@@ -43,6 +43,7 @@ from sim.kernel.state import (
     NO_KEY,
     ORDER_TOP,
     PAGE,
+    PAGE_BITS,
     PAGE_TOP,
     POSITION,
     QTY,
@@ -200,15 +201,15 @@ class Market:
         lane = book * LANES + side
         return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])
 
-    def levels(self, side: int, count: int, book: int = 0) -> list[tuple[int, int]]:
-        """The best prices of a side (ticks) and the contracts at each, best first; at most `count`."""
-        lane = book * LANES + side
-        found: list[tuple[int, int]] = []
-        key = int(self.b.books[book, BEST + side])
-        while key != NO_KEY and len(found) < count:
-            found.append((int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])))
-            key = int(next_key(self.b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
-        return found
+    def levels(self, side: int, reach: int, book: int = 0) -> np.ndarray:
+        """Prices in use among the `reach` best of a side (ticks), and the contracts at each, (n, 2), best first."""
+        lane, best = book * LANES + side, int(self.b.books[book, BEST + side])
+        steps = np.arange(min(reach, NO_KEY - best))
+        keys = best + steps
+        rows = (self.b.table[lane, keys >> PAGE_BITS] << PAGE_BITS) | (keys & (PAGE - 1))
+        prices = key_of(lane, best) + (steps if side == ASKS else -steps)
+        found = np.stack([prices, self.b.levels[rows, VOLUME]], axis=1)
+        return found[found[:, 1] > 0]
 
     def position(self, owner: int, book: int = 0) -> int:
         """Contracts held."""

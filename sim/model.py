@@ -426,7 +426,7 @@ class MarketModel(mesa.Model):
     # Records
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        """The run's tables: bars, trades, quotes, decisions, agents."""
+        """The run's tables: bars, trades, quotes, decisions, agents, depth."""
         return self.recorder.frames(self.market)
 
     def summary(self, frames: Mapping[str, pd.DataFrame] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run remembers beside the tape: a row a bar, a row a decision, a snapshot of every trader a bar."""
+"""What a run remembers beside the tape: a row a bar, a row a decision, and at every bar all traders and the book."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 
 from sim.kernel.state import (
+    ASKS,
+    BIDS,
     CASH,
     POSITION,
     QUOTE_COLUMNS,
@@ -34,6 +36,8 @@ DECISION_COLUMNS = (
 )
 
 
+DEPTH_REACH = 40
+"""Prices of a side that are kept, from the best one on: ten index points."""
 DECISION_INTEGERS = "decision time_ns agent quotes_from quotes_to contracts".split()  # noqa: SIM905
 
 
@@ -62,6 +66,7 @@ class Recorder:
         self._decisions: list[tuple[Any, ...]] = []
         self._refused: dict[int, Counter[Refusal]] = {}
         self._snapshots: list[np.ndarray] = []
+        self._depths: list[tuple[np.ndarray, np.ndarray]] = []
         self._trades_seen = 0
         self._integrals = np.zeros(4)
         self.halts = 0
@@ -70,6 +75,11 @@ class Recorder:
     def latest(self) -> dict[str, float]:
         """The last bar."""
         return self._bars[-1]
+
+    @property
+    def latest_depth(self) -> tuple[np.ndarray, np.ndarray]:
+        """Bids and offers at the end of the last bar: price (ticks) and contracts, best first, (n, 2) each."""
+        return self._depths[-1]
 
     def value(self, name: str) -> float:
         """A value of the last bar."""
@@ -96,6 +106,7 @@ class Recorder:
         market = model.market
         self._bars.append(self._prices(market) | self._liquidity(market) | _volatility(model))
         self._snapshots.append(self._snapshot(model))
+        self._depths.append((market.levels(BIDS, DEPTH_REACH), market.levels(ASKS, DEPTH_REACH)))
 
     def _prices(self, market: Market) -> dict[str, float]:
         trades = market.tape(TRADE_TAPE, TRADES)[self._trades_seen :]
@@ -134,6 +145,7 @@ class Recorder:
             "quotes": _tape(market.tape(QUOTE_TAPE, QUOTES), QUOTE_COLUMNS),
             "decisions": self._decision_table(),
             "agents": self._agents(),
+            "depth": self._depth_table(),
         }
 
     def _decision_table(self) -> pd.DataFrame:
@@ -152,6 +164,19 @@ class Recorder:
             frame.insert(place, column, pd.Categorical.from_codes(codes, categories=kinds.categories))
         frame["owner"] = frame["owner"].astype(np.int64)
         return frame.rename(columns={"owner": "agent"})
+
+    def _depth_table(self) -> pd.DataFrame:
+        sides = [side for bar in self._depths for side in bar]
+        lengths = [len(side) for side in sides]
+        times = np.repeat([bar["time_ns"] for bar in self._bars], 2).astype(np.int64)
+        codes = np.tile([0, 1], len(self._depths))
+        return pd.DataFrame(
+            {
+                "time_ns": np.repeat(times, lengths),
+                "side": pd.Categorical.from_codes(np.repeat(codes, lengths), categories=["bid", "ask"]),
+            }
+            | dict(zip(("price_ticks", "contracts"), np.concatenate(sides).T, strict=True))
+        )
 
     def _decision_row(self, entry: tuple[Any, ...]) -> tuple[Any, ...]:
         number, now, trader, ring, start, end, contracts, actions = entry

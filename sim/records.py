@@ -1,7 +1,7 @@
 """The run folder: what a run leaves behind, written whole or not at all.
 
     scenario.toml   complete, see `sim.tables`     provenance.json  versions, commit, seed, SHA-256 of the tape
-    summary.json    the day in numbers               bars, trades, quotes, decisions, agents .parquet
+    summary.json    the day in numbers               bars, trades, quotes, decisions, agents, depth .parquet
     report.html     all of it to be read, see `sim.report`
 
 A folder is written under a hidden name beside its place and then renamed, so that a folder under its own name is
@@ -19,7 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from importlib.metadata import version
@@ -36,7 +36,7 @@ from sim.scenario import ScenarioError, did_you_mean, load
 from sim.tables import Scenario
 from sim.units import DAY
 
-FRAMES = ("bars", "trades", "quotes", "decisions", "agents")
+FRAMES = ("bars", "trades", "quotes", "decisions", "agents", "depth")
 FILES = ("scenario.toml", "provenance.json", "summary.json", *(f"{name}.parquet" for name in FRAMES))
 PACKAGES = ("thinbook", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 CHECKOUT = Path(__file__).parents[1]
@@ -56,12 +56,15 @@ class Run:
     scenario : Scenario
     provenance, summary : dict
         The contents of the JSON files.
+    at_hand : mapping
+        Tables by name that need not be read.
     """
 
     folder: Path
     scenario: Scenario
     provenance: dict[str, Any]
     summary: dict[str, Any]
+    at_hand: Mapping[str, pd.DataFrame] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def seed(self) -> int:
@@ -74,10 +77,10 @@ class Run:
         return str(self.provenance["tape_sha256"])
 
     def frame(self, name: str) -> pd.DataFrame:
-        """One of the tables: bars, trades, quotes, decisions or agents."""
+        """One of the tables: bars, trades, quotes, decisions, agents or depth."""
         if name not in FRAMES:
             raise RecordError(f"no table {name!r}{did_you_mean(name, FRAMES)} (tables: {', '.join(FRAMES)})")
-        return pd.read_parquet(self.folder / f"{name}.parquet")
+        return self.at_hand[name] if name in self.at_hand else pd.read_parquet(self.folder / f"{name}.parquet")
 
     @cached_property
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -221,7 +224,7 @@ def write_run(
             _write_table(draft / f"{name}.parquet", frames[name])
         for day, rows in (events or {}).items():
             write_pair(draft / "lobster", _stem(scenario, day), rows)
-        write_report(load_run(draft))
+        write_report(replace(load_run(draft), at_hand=frames))
     return folder
 
 

@@ -21,6 +21,7 @@ from sim.analysis import (
     spectral_radius,
     summary,
 )
+from sim.analysis.tape import ticks_from_mid
 from sim.units import DAY, HOUR, MINUTE
 
 DEALER, CTA, ETF, MAKER, NOISE, STOP = GROUPS
@@ -111,6 +112,12 @@ def test_contracts_add_up(steps):
     contracts = contracts_by_group(trades, GROUPS)
     volume = trades["size"].sum()
     assert contracts.sum().to_dict() == {"gross": 2 * volume, "net": 0, "taken": volume}
+
+
+@pytest.mark.parametrize(("mid", "offers", "bids"), [(100.5, [1, 2], [-1, -2]), (100.0, [1, 2], [-1, -1])])
+def test_ticks_from_the_mid_begin_with_one(mid, offers, bids):
+    assert ticks_from_mid(np.array([101, 102]), mid, np.array([True, True])).tolist() == offers
+    assert ticks_from_mid(np.array([100, 99]), mid, np.array([False, False])).tolist() == bids
 
 
 def test_an_owner_that_no_table_knows_is_counted_all_the_same():

@@ -10,7 +10,7 @@ import pytest
 from made_sweeps import made_sweep
 from probes import CROWD, QUIET, WALLS
 
-from sim.records import record
+from sim.records import load_run, record
 from sim.report import figures, html, pdf
 from sim.report.day import MOST_POINTS, Day
 from sim.report.run import FIGURES
@@ -90,7 +90,8 @@ def test_it_is_one_small_file_without_scripts_or_anything_from_elsewhere(crowd, 
 
 def test_names_within_it_are_known_and_figures_are_described(page):
     known = {value for name, value in page.attributes if name == "id"}
-    assert {value[1:] for name, value in page.attributes if name == "href"} <= known
+    targets = {value for name, value in page.attributes if name == "href"}
+    assert {target[1:] for target in targets if not target.startswith("data:image/png;base64,")} <= known
     assert (
         page.tags.count("svg")
         == page.tags.count("figure")
@@ -159,6 +160,34 @@ def test_positions_are_those_of_the_agents(crowd):
     assert day.dealers["gamma"].iloc[0] == pytest.approx(
         agents.loc[(agents["group"] == "dealers") & (agents["time_ns"] == agents["time_ns"].min()), "gamma"].sum()
     )
+
+
+def test_the_depth_begins_at_the_best_quotes(crowd):
+    depth, quotes = crowd.frame("depth"), crowd.frame("quotes")
+    best = {
+        "bid_ticks": depth[depth["side"] == "bid"].groupby("time_ns")["price_ticks"].max(),
+        "ask_ticks": depth[depth["side"] == "ask"].groupby("time_ns")["price_ticks"].min(),
+    }
+    shown = pd.merge_asof(crowd.frame("bars")[["time_ns"]], quotes, on="time_ns").set_index("time_ns")
+    for column, prices in best.items():
+        assert prices.tolist() == shown[column].tolist()
+
+
+def test_the_map_of_depth_has_every_contract_in_its_reach(crowd):
+    day, depth = Day(crowd), crowd.frame("depth")
+    away = depth["price_ticks"] / 4 - depth["time_ns"].map(crowd.frame("bars").set_index("time_ns")["mid"])
+    within = depth[away.abs() <= 8.0].groupby(["time_ns", "side"], observed=True)["contracts"].sum()
+    table = day.depth(32)
+    assert table.index.tolist() == [*range(-32, 0), *range(1, 33)]
+    assert table.loc[1:].sum().tolist() == within.xs("ask", level="side").tolist()
+    assert table.loc[:-1].sum().tolist() == within.xs("bid", level="side").tolist()
+
+
+def test_an_empty_book_is_drawn_empty(crowd):
+    run = load_run(crowd.folder)
+    run.frames["depth"] = run.frames["depth"].iloc[:0]
+    assert not Day(run).depth(4).to_numpy().any()
+    assert figures.depth(Day(run)).axes
 
 
 def test_the_starting_book_has_the_greeks_that_the_dealers_start_with(crowd):

@@ -7,6 +7,7 @@ moved the price, not what would have happened without them; for that, compare pa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -45,6 +46,21 @@ def mid2_of(bid: np.ndarray, ask: np.ndarray, before: int = 0) -> np.ndarray:
     """Best bid plus best ask, (n,); while a side is empty (0) the last one known, `before` where there is none yet."""
     last = np.maximum.accumulate(np.where((bid > 0) & (ask > 0), np.arange(len(bid)), -1))
     return np.where(last >= 0, (bid + ask)[last], before)
+
+
+def ticks_from_mid(prices: np.ndarray, mid: Any, is_offer: np.ndarray) -> np.ndarray:
+    """Ticks from the mid, whole ones counted away from it: the best prices are at +1 and -1 at a spread of one tick.
+
+    Parameters
+    ----------
+    prices : int array (n,)
+        Ticks.
+    mid : float, or array (n,)
+        Ticks.
+    is_offer : bool array (n,)
+    """
+    away = np.where(is_offer, np.ceil(prices - mid), np.floor(prices - mid)).astype(np.int64)
+    return np.where(away == 0, np.where(is_offer, 1, -1), away)
 
 
 def mid_moves(quotes: pd.DataFrame) -> np.ndarray:

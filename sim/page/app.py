@@ -50,6 +50,26 @@ class Chart(ipyvuetify.VuetifyTemplate):
     height = traitlets.Int(320).tag(sync=True)
 
 
+class SliderView(ipyvuetify.VuetifyTemplate):
+    """A slider that stays where the visitor has put it until the page has answered.
+
+    A drawing may have begun before the page knew of the visitor's last turn; its value would set the slider back, and
+    the next key would count from there.
+    """
+
+    template_file = (__file__, "slider.vue")
+    label = traitlets.Unicode().tag(sync=True)
+    value = traitlets.Float().tag(sync=True)
+    low = traitlets.Float().tag(sync=True)
+    high = traitlets.Float(1.0).tag(sync=True)
+    step = traitlets.Float(1.0).tag(sync=True)
+    disabled = traitlets.Bool().tag(sync=True)
+    turned = traitlets.Tuple(traitlets.Int(), traitlets.Any(), default_value=(0, 0)).tag(sync=True)
+    """Number and value of the visitor's last turn."""
+    answered = traitlets.Int().tag(sync=True)
+    """Number of the last turn that `value` knows of."""
+
+
 class ThemeButton(ipyvuetify.VuetifyTemplate):
     """Turns the page light or dark; at first it is as the visitor's system."""
 
@@ -123,6 +143,7 @@ def Top(opened: solara.Reactive[bool]) -> None:
 def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> None:
     """Play, pause, step, reset, speed, and the slider of time."""
     speed = solara.use_reactive(list(SPEEDS)[-1])
+    _, set_seeks = solara.use_state(0)
     engine = lab.engine
 
     def choose(name: str) -> None:
@@ -132,6 +153,7 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
     def seek(position: object) -> None:
         if isinstance(position, int) and position != engine.state.position:
             engine.seek(position)
+            set_seeks(lambda seeks: seeks + 1)
 
     with solara.Div(classes=["card", "transport"]), solara.Div(classes=["line"]):
         if state.playing:
@@ -142,7 +164,8 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
         _button("Reset", "mdi-restart", lambda: lab.reset(settings.value))
         _html("div", _clock(state), "clock")
         with solara.Div(classes=["grow"]):
-            _slider("Time, bars passed", state.position, (0, max(state.done, 1), 1), seek, disabled=not state.done)
+            now = engine.state
+            Slider("Time, bars passed", now.position, (0, max(now.done, 1), 1), seek, disabled=not now.done)
         with solara.Div(classes=["speed"]):
             _select("Speed", speed.value, list(SPEEDS), choose)
 
@@ -266,7 +289,7 @@ def _dial(dial: Dial, choice: Choice, own: float, change: Change) -> None:
             f"<b class='{kind}'>{value:,g} <small>{escape(dial.unit)}</small></b>",
         )
         limits = (dial.low, dial.high, dial.step)
-        _slider(f"{dial.label}, {dial.unit}", value, limits, lambda new: change(lambda old: old.turned(dial, new, own)))
+        Slider(f"{dial.label}, {dial.unit}", value, limits, lambda new: change(lambda old: old.turned(dial, new, own)))
 
 
 def _member(group: str, choice: Choice, change: Change) -> None:
@@ -309,7 +332,7 @@ VIEWS = (
     ),
     View(
         "Book",
-        "What waits in the book. Dark stripes are deep, pale ones thin.",
+        "What waits in the book. The more a cell stands out from the paper, the more contracts are there.",
         (("Best prices", charts.ladder, 380), ("Depth over time", charts.depth_map, 380)),
     ),
     View(
@@ -442,7 +465,8 @@ def _switch(label: str, on: bool, turn: Callable[[bool], None], colour: str = "p
     )
 
 
-def _slider(
+@solara.component
+def Slider(
     label: str,
     value: float,
     limits: tuple[float, float, float],
@@ -450,16 +474,25 @@ def _slider(
     *,
     disabled: bool = False,
 ) -> None:
-    """A slider; `limits` are its least and largest value and its step."""
+    """A slider; `limits` are its least and largest value and its step.
+
+    `turn` must change a state of whoever gave the `value`: then no drawing answers a turn with a value from before it.
+    """
+    answered, set_answered = solara.use_state(0)
+
+    def take(turned: tuple[int, object]) -> None:
+        number, wanted = turned
+        turn(wanted)
+        set_answered(number)
+
     low, high, step = limits
-    vuetify.Slider(
-        v_model=value,
-        on_v_model=turn,
-        min=low,
-        max=high,
+    SliderView.element(
+        label=label,
+        low=low,
+        high=high,
         step=step,
         disabled=disabled,
-        hide_details=True,
-        dense=True,
-        attributes={"aria-label": label},
+        value=value,
+        answered=answered,
+        on_turned=take,
     )

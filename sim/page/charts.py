@@ -17,8 +17,9 @@ import networkx as nx
 import numpy as np
 
 from sim.analysis.day import WATCHED_POINTS
-from sim.page.world import LEVELS, Frame, World
-from sim.palette import colour_of, name_of
+from sim.analysis.tape import ticks_from_mid
+from sim.page.world import Frame, World
+from sim.palette import BLUE, GREEN, PURPLE, colour_of, name_of
 from sim.tables import Scenario
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns
 
@@ -69,7 +70,8 @@ def _over_time(world: World, frames: Sequence[Frame], unit: str, **y_axis: Any) 
     scenario, session = world.scenario, frames[-1].session if frames else 0
     opens, closes = (moment_ms(scenario, time) for time in scenario.session.hours_ns[session])
     return _chart(
-        {"type": "time", "min": opens, "max": closes, "name": "exchange time"}, {"name": unit, "scale": True} | y_axis
+        {"type": "time", "min": opens, "max": closes, "splitNumber": 3, "name": "exchange time"},
+        {"name": unit, "scale": True} | y_axis,
     ) | {"useUTC": True}
 
 
@@ -238,7 +240,7 @@ def _mark(time_ms: int, name: str) -> Option:
 def ladder(world: World, frames: Sequence[Frame]) -> Option:
     """Contracts that wait at the best prices, offers above bids."""
     frame = frames[-1] if frames else None
-    asks, bids = (frame.asks[:RUNGS][::-1], frame.bids[:RUNGS]) if frame else ((), ())
+    asks, bids = (frame.asks[:RUNGS][::-1].tolist(), frame.bids[:RUNGS].tolist()) if frame else ((), ())
     names = [f"{tick * TICK_POINTS:,.2f}" for tick, _ in (*asks, *bids)]
     chart = _chart(
         {"type": "value", "name": "contracts", "minInterval": 1, "splitNumber": 4},
@@ -282,16 +284,17 @@ def depth_map(world: World, frames: Sequence[Frame]) -> Option:
     )
     chart["yAxis"]["splitLine"] = {"show": False}
     chart["tooltip"]["trigger"] = "item"
+    most = float(np.quantile([size for *_, size in cells] or [1], 0.98))
     chart["visualMap"] = {
         "min": 0,
-        "max": float(np.quantile([size for *_, size in cells] or [1], 0.98)),
+        "max": most,
         "calculable": False,
         "orient": "horizontal",
         "left": "center",
         "bottom": 4,
         "itemHeight": 120,
         "itemWidth": 10,
-        "text": ["contracts", "0"],
+        "text": [f"{most:,.0f} contracts and more", "0"],
         "textStyle": SMALL,
         "inRange": {"color": ["PAPER", "COLD", "HOT"]},
     }
@@ -300,10 +303,10 @@ def depth_map(world: World, frames: Sequence[Frame]) -> Option:
 
 
 def _distances(frame: Frame) -> dict[int, int]:
-    """Contracts by whole ticks from the mid, the best prices being at most one away when the spread is one tick."""
-    mid = frame.mid / TICK_POINTS
-    above = {math.ceil(tick - mid) or 1: size for tick, size in frame.asks[:LEVELS]}
-    return above | {math.floor(tick - mid) or -1: size for tick, size in frame.bids[:LEVELS]}
+    """Contracts by ticks from the mid."""
+    book = np.concatenate([frame.asks, frame.bids])
+    distances = ticks_from_mid(book[:, 0], frame.mid / TICK_POINTS, np.arange(len(book)) < len(frame.asks))
+    return dict(zip(distances.tolist(), book[:, 1].tolist(), strict=True))
 
 
 # Who traded
@@ -437,7 +440,7 @@ def volatility(world: World, frames: Sequence[Frame]) -> Option:
     """VIX, VIX1D, and volatility at the money of the nearest expiry; the real VIX behind."""
     day = thinned(today(frames))
     chart = _over_time(world, frames, "% a year")
-    names = {"vix": ("VIX", "#0072b2"), "vix1d": ("VIX1D", "#cc79a7"), "atm_iv": ("at the money", "#009e73")}
+    names = {"vix": ("VIX", BLUE), "vix1d": ("VIX1D", PURPLE), "atm_iv": ("at the money", GREEN)}
     if real := _real(world, frames, "vix"):
         chart["series"].append(_ghost("real VIX", real))
     for key, (name, colour) in names.items():
@@ -465,6 +468,7 @@ def network(world: World, frames: Sequence[Frame]) -> Option:
             {
                 "type": "graph",
                 "layout": "none",
+                "top": 28,
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 9,
                 "data": [_node(name, data, places[name]) for name, data in graph.nodes(data=True)],
@@ -509,7 +513,7 @@ def _node(name: str, data: Mapping[str, float], place: Sequence[float]) -> Optio
     label = f"{name_of(name)}\n{points}".strip()
     return {
         "name": name,
-        "x": 2 * float(place[0]),
+        "x": 1.4 * float(place[0]),
         "y": -float(place[1]),
         "symbolSize": 14 + 5 * math.sqrt(abs(data["points"])),
         "itemStyle": {"color": _source_colour(name)},

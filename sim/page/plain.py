@@ -39,15 +39,13 @@ from sim.model import MarketModel
 from sim.page.app import SCENARIO
 from sim.page.charts import strikes
 from sim.page.settings import value_at
+from sim.palette import GREEN, GREY, HUES, VERMILION, colour_of, name_of
 from sim.scenario import load, one_line
 from sim.tables import Scenario
 from sim.units import moment_text
 
 PATIENCE_S = 1.0
 """How long a step waits for the page: one that is closed or asleep draws no more."""
-GREY = "#888888"
-"""Text and axes: the one colour that can be read on white and on black."""
-COLOURS = "#3b82f6 #f59e0b #10b981 #ef4444 #8b5cf6 #06b6d4 #ec4899 #84cc16 #a16207 #64748b #f97316 #14b8a6".split()  # noqa: SIM905
 
 log = logging.getLogger(__name__)
 
@@ -244,8 +242,9 @@ def spread_chart(picture: Picture) -> Option:
 def flow_chart(picture: Picture) -> Option:
     """What every group has bought since the open."""
     groups = picture.bought[-1] if picture.bought else ()
-    lines: dict[str, list[float]] = {group: [bought[group] for bought in picture.bought] for group in groups}
+    lines: dict[str, list[float]] = {name_of(group): [bought[group] for bought in picture.bought] for group in groups}
     chart = _chart(picture, "Bought since the open (contracts), by group", lines)
+    chart["color"] = [colour_of(group) for group in groups]
     chart["legend"] = {
         "orient": "vertical",
         "right": 4,
@@ -264,7 +263,7 @@ def _values(picture: Picture, name: str) -> list[float]:
 
 def _level(points: float, contracts: int) -> Option:
     """A line across the price chart: solid for the watched level, with what the dealers hold at a strike."""
-    colour = "#10b981" if contracts > 0 else "#ef4444" if contracts else GREY
+    colour = GREEN if contracts > 0 else VERMILION if contracts else GREY
     side = f" dealers {'long' if contracts > 0 else 'short'} {abs(contracts):,}" if contracts else ""
     line = {"color": colour, "width": 1, "type": "solid" if points == WATCHED_POINTS else "dashed"}
     label = {"formatter": f"{points:g}{side}", "position": "insideStartTop", "color": colour, "fontSize": 10}
@@ -276,7 +275,7 @@ def _chart(picture: Picture, title: str, lines: Mapping[str, list[float]], kind:
     text = {"color": GREY}
     return {
         "animation": False,
-        "color": COLOURS,
+        "color": HUES,
         "title": {"text": title, "left": 8, "top": 4, "textStyle": text | {"fontSize": 13}},
         "legend": {"show": len(lines) > 1, "right": 8, "top": 4, "icon": "roundRect", "textStyle": text},
         "grid": {"left": 60, "right": 40, "top": 44, "bottom": 36},

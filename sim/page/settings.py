@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sim import DEFAULT_SEED
 from sim.scenario import load
 from sim.tables import Scenario
 
@@ -87,7 +88,7 @@ class Settings:
     """Everything that is chosen: a scenario by name, a seed, and one or two worlds."""
 
     scenario: str
-    seed: int = 1
+    seed: int = DEFAULT_SEED
     worlds: tuple[Choice, ...] = (Choice(),)
 
     def seeded(self, seed: object) -> Settings:

@@ -5,19 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from html import escape
 
+from sim.alarms import in_words
 from sim.page.world import Decision, Frame, World
 from sim.palette import colour_of, name_of
 from sim.units import MINUTE, clock_text, moment_text
 
 MOST_DECISIONS = 40
 LATELY_MINUTES = 15
-ALARMS = {
-    "auction": "before the open",
-    "open": "at the open",
-    "time": "looked again",
-    "look": "attention caught",
-    "fill": "an order has traded",
-}
 
 
 def moment(world: World, frames: Sequence[Frame]) -> str:
@@ -97,22 +91,11 @@ def _row(decision: Decision) -> str:
     cells = (
         f'<td class="number">{clock_text(decision.time_ns)}</td>',
         f"<td>{dot}{escape(decision.name)}</td>",
-        f"<td>{escape(why(decision))}</td>",
+        f"<td>{escape(in_words(decision.alarm, decision.detail))}</td>",
         f'<td class="number">{"buys" if decision.contracts > 0 else "sells"} {abs(decision.contracts):,}</td>',
         f'<td class="number">{_span(decision.seconds)}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def why(decision: Decision) -> str:
-    """The alarm that woke the trader, in words."""
-    if decision.alarm in ("below", "above"):
-        return f"price {'fell to' if decision.alarm == 'below' else 'rose to'} {float(decision.detail):,.2f}"
-    if decision.alarm == "news":
-        return f"news: {str(decision.detail).replace('_', ' ')}"
-    if decision.alarm == "vol":
-        return f"VIX moved to {float(decision.detail):.2f}"
-    return ALARMS.get(decision.alarm, decision.alarm)
 
 
 def _span(seconds: float) -> str:

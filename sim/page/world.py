@@ -14,8 +14,6 @@ import numpy as np
 
 from sim.analysis.tape import AUCTION, HALF_TICK_POINTS, HALT, mid2_of
 from sim.kernel.state import (
-    ASKS,
-    BIDS,
     POSITION,
     Q_ASK,
     Q_BID,
@@ -32,9 +30,6 @@ from sim.surface import Quotes
 from sim.tables import Scenario
 from sim.trader import Work
 from sim.units import OPTION_FUTURES, SECOND
-
-LEVELS = 20
-"""Prices of the book that a frame keeps, a side."""
 
 
 class Decision(NamedTuple):
@@ -87,7 +82,7 @@ class Frame:
         Points by which each group's messages have moved the mid, and the opening auction and ends of halts: they add up
         to the mid less `base`. Mechanical.
     bids, asks
-        Price in ticks and contracts there, best first.
+        As in `Recorder.latest_depth`.
     dealers
         None in a market without options.
     decisions
@@ -104,8 +99,8 @@ class Frame:
     volume: float
     bought: Mapping[str, int]
     points: Mapping[str, float]
-    bids: tuple[tuple[int, int], ...]
-    asks: tuple[tuple[int, int], ...]
+    bids: np.ndarray
+    asks: np.ndarray
     dealers: Dealers | None
     decisions: tuple[Decision, ...]
     provoked: np.ndarray
@@ -220,6 +215,7 @@ class World:
     def _frame(self) -> Frame:
         model = self._model
         bought = (self._positions() - self._at_open).tolist()
+        bids, asks = model.recorder.latest_depth
         return Frame(
             time_ns=model.market.now,
             session=self._session,
@@ -229,8 +225,8 @@ class World:
             volume=self._volume,
             bought=dict(zip(self.groups, bought, strict=True)),
             points=dict(zip(self._movers, (self._points * HALF_TICK_POINTS).tolist(), strict=True)),
-            bids=tuple(model.market.levels(BIDS, LEVELS)),
-            asks=tuple(model.market.levels(ASKS, LEVELS)),
+            bids=bids,
+            asks=asks,
             dealers=self._dealers(),
             decisions=self._decisions,
             provoked=self._dominoes.contracts.copy(),

@@ -11,12 +11,12 @@ import pandas as pd
 
 from sim.analysis import domino_tables, mid_moves, owner_groups
 from sim.analysis.day import within
-from sim.analysis.tape import HALF_TICK_POINTS, UNKNOWN, movers
+from sim.analysis.tape import HALF_TICK_POINTS, UNKNOWN, movers, ticks_from_mid
 from sim.desk import OptionsDesk
 from sim.options import OptionBook
 from sim.surface import Event, Surface
 from sim.tables import NewsItem
-from sim.units import DAY, HOUR, clock_ns
+from sim.units import DAY, HOUR, TICK_POINTS, clock_ns
 
 if TYPE_CHECKING:
     from sim.records import Run
@@ -96,6 +96,16 @@ class Day:
         row = np.searchsorted(times, time_ns).clip(max=max(len(times) - 1, 0))
         sums = np.bincount(row * max(len(names), 1) + codes, amount, len(times) * len(names))
         return pd.DataFrame(sums.reshape(len(times), len(names)).cumsum(axis=0), self.bars.index, list(names))
+
+    def depth(self, reach: int) -> pd.DataFrame:
+        """Contracts in the book by ticks from the mid (rows, from -`reach` up, without 0) and time (columns)."""
+        mids = self.bars.set_index("time_ns")["mid"] / TICK_POINTS
+        rows = within(self.run.frames["depth"], self.hours)
+        rows = rows[rows["time_ns"].isin(mids.index)]
+        mid, is_offer = rows["time_ns"].map(mids).to_numpy(), (rows["side"] == "ask").to_numpy()
+        ticks = ticks_from_mid(rows["price_ticks"].to_numpy(), mid, is_offer)
+        table = rows["contracts"].groupby([ticks, rows["time_ns"].to_numpy()]).sum().unstack()
+        return table.reindex([*range(-reach, 0), *range(1, reach + 1)], columns=mids.index).fillna(0)
 
     @cached_property
     def dealers(self) -> pd.DataFrame:

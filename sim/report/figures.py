@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
@@ -20,16 +21,15 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from sim.analysis.day import WATCHED_POINTS
 from sim.analysis.tape import UNKNOWN
 from sim.figures import INK, PAPER, STYLE
-from sim.palette import colour_of, name_of
+from sim.palette import DEPTH_COLOUR, GREY, colour_of, name_of
+from sim.recorder import DEPTH_REACH
 from sim.report.day import Day
 from sim.report.dominoes import network, places, provoked
 from sim.report.words import signed
-from sim.units import DAY, HOUR, clock_text
+from sim.units import DAY, HOUR, TICK_POINTS, clock_text
 
-HALF, TALL, BROAD = (4.8, 3.0), (4.8, 4.7), (11.2, 5.4)
+HALF, TALL, BROAD, WIDE = (4.8, 3.0), (4.8, 4.7), (11.2, 5.4), (11.2, 3.6)
 """Inches."""
-GHOST = "#9b9da3"
-"""The real day, behind what was simulated."""
 SOFT = 0.62
 """Opacity of what stands back: units, marks, levels."""
 STRIKE_SHARE = 0.05
@@ -37,6 +37,8 @@ STRIKE_SHARE = 0.05
 SLICE_MINUTES = 10
 """Pushes and flows are summed over so long."""
 WIDTH = 1.3
+DEEP, SHADES = 0.98, 64
+"""The darkest of the shades of depth stands for this quantile and more."""
 
 
 def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -59,11 +61,11 @@ def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
     figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.82)
     mid, real = day.bars["mid"], day.real("price_points")
     _clock(above, day, labelled=False)
-    above.plot(real.index, real, color=GHOST, alpha=0.6, linewidth=3.5, solid_capstyle="round", zorder=1)
+    above.plot(real.index, real, color=GREY, alpha=0.6, linewidth=3.5, solid_capstyle="round", zorder=1)
     _coloured_line(above, mid, _pushers(day))
     _levels(above, day)
     _news(above, day)
-    ends = {"simulated": (mid.iloc[-1], INK)} | ({"real day": (real.iloc[-1], GHOST)} if len(real) else {})
+    ends = {"simulated": (mid.iloc[-1], INK)} | ({"real day": (real.iloc[-1], GREY)} if len(real) else {})
     _label_ends(above, ends)
     _unit(above, "index points")
     _stacks(below, _slices(day, day.points))
@@ -186,6 +188,28 @@ def liquidity(day: Day) -> Figure:
 
 
 @drawn
+def depth(day: Day, *, size: tuple[float, float] = WIDE) -> Figure:
+    """Contracts in the book by distance from the mid, bar by bar."""
+    figure, (axes,) = _panels(day, 1, size, right=0.96)
+    contracts, reach = day.depth(DEPTH_REACH), DEPTH_REACH * TICK_POINTS
+    shades = ListedColormap([to_rgba(DEPTH_COLOUR, share) for share in np.linspace(0, 1, SHADES)])
+    most = max(float(np.quantile(contracts, DEEP)), 1.0)
+    span = (day.hours[0] % DAY / HOUR, day.bars.index[-1], -reach, reach)
+    style: Any = {"aspect": "auto", "origin": "lower", "interpolation": "none"}
+    axes.imshow(contracts, shades, vmin=0, vmax=most, extent=span, **style)
+    axes.axhline(0, color=INK, alpha=0.5, linewidth=0.8)
+    axes.grid(visible=False)
+    _clock(axes, day, labelled=True)
+    _unit(axes, "index points from the mid")
+    key = axes.inset_axes((0.84, 1.03, 0.16, 0.04))
+    key.imshow(np.linspace(0, 1, SHADES)[None], shades, aspect="auto")
+    key.set_axis_off()
+    told = f"contracts, 0 to {most:,.0f} and more"
+    key.text(-0.04, 0.4, told, transform=key.transAxes, fontsize=8, alpha=SOFT, ha="right", va="center")
+    return figure
+
+
+@drawn
 def volatility(day: Day) -> Figure:
     """The model's VIX and VIX1D, the volatility at the money of the next expiry, and the real VIX."""
     figure, (axes,) = _panels(day, 1, HALF)
@@ -196,8 +220,8 @@ def volatility(day: Day) -> Figure:
         axes.plot(line.index, line, color=INK, alpha=alpha, linewidth=width)
         ends[label] = (_last(line), INK)
     real = day.real("vix")
-    axes.plot(real.index, real, color=GHOST, marker="o", markersize=5, linestyle="none")
-    _label_ends(axes, ends | ({"real VIX": (_last(real), GHOST)} if len(real) else {}))
+    axes.plot(real.index, real, color=GREY, marker="o", markersize=5, linestyle="none")
+    _label_ends(axes, ends | ({"real VIX": (_last(real), GREY)} if len(real) else {}))
     _unit(axes, "volatility points (% a year)")
     return figure
 
@@ -370,7 +394,7 @@ def _clock(axes: Axes, day: Day, *, labelled: bool) -> None:
 
 def _unit(axes: Axes, text: str) -> None:
     """What the axis measures, above it."""
-    axes.set_title(text, fontsize=9, alpha=SOFT, pad=7)
+    axes.set_title(text, fontsize=9, alpha=SOFT, y=1.0, pad=7)
 
 
 def _lines(axes: Axes, table: pd.DataFrame) -> None:

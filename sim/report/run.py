@@ -61,8 +61,13 @@ FIGURES = {
     "liquidity": Shown(
         figures.liquidity,
         "Top of the book and spread",
-        "Means of each bar; dashed, what market makers want to show. The folder of a run keeps the best quotes "
-        "only: what stood behind them is in the messages that --lobster writes.",
+        "Means of each bar; dashed, what market makers want to show.",
+    ),
+    "depth": Shown(
+        figures.depth,
+        "The book over time",
+        "What waited at every price at the end of each bar: offers above the middle of the best quotes, bids below. "
+        "The fuller the colour, the more contracts.",
     ),
     "volatility": Shown(
         figures.volatility,
@@ -231,7 +236,12 @@ def _pusher(name: str, points: float, credited: float, net: int, gross: int) -> 
 
 
 def _liquidity(day: Day) -> str:
-    return html.section("Liquidity and volatility", _pair(day, "liquidity", "volatility"))
+    return html.section(
+        "Liquidity and volatility",
+        _figure(day, "depth", "broad"),
+        _figure(day, "depth", "narrow", size=figures.HALF),
+        _pair(day, "liquidity", "volatility"),
+    )
 
 
 def _dealers(day: Day) -> str:

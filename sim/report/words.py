@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from sim.alarms import in_words
 from sim.palette import name_of
 from sim.report.day import Day
 from sim.report.dominoes import causes, largest
@@ -17,17 +18,6 @@ QUIET_PCT = 0.7
 """A day whose high and low are not farther apart is called quiet."""
 MINOR_SHARE = 0.1
 """Groups that moved the price by less than this share of what the foremost one did are not named."""
-ALARMS = {
-    "time": "its own clock",
-    "look": "a look at the market",
-    "above": "price above {}",
-    "below": "price below {}",
-    "news": "news: {}",
-    "vol": "VIX at {}",
-    "fill": "an order filled",
-    "open": "the open",
-    "auction": "the auction",
-}
 
 
 def number(value: float | None, digits: int = 0) -> str:
@@ -132,11 +122,4 @@ def who_and_why(row: pd.Series[Any]) -> tuple[str, str]:
     """Name of a domino's trader, and the alarm that rang; a stop has none but its price."""
     if not isinstance(row["name"], str):
         return f"{name_of(row['group'])}, agent {row['agent']}", "stop reached"
-    return row["name"], ALARMS.get(row["alarm"], row["alarm"]).format(_short(row["detail"]))
-
-
-def _short(detail: str) -> str:
-    try:
-        return f"{float(detail):,.2f}"
-    except ValueError:
-        return detail
+    return row["name"], in_words(row["alarm"], row["detail"])

@@ -100,7 +100,7 @@ class SweepTables(Table):
     scenario: str = Field(min_length=1, description="scenario file, from the sweep file's folder")
     seeds: int = Field(ge=1, le=1_000_000, description="replicates: seeds of every point, the same for all")
     first_seed: int = Field(1, ge=0, lt=2**62, description="seeds count up from here")
-    keep: tuple[Literal["bars", "trades", "quotes", "decisions"], ...] = Field(
+    keep: tuple[Literal["bars", "trades", "quotes", "decisions", "depth"], ...] = Field(
         (), description="tables kept beside the summary"
     )
     design: Design = Field(default_factory=lambda: Design.model_validate({}), description="which combinations")

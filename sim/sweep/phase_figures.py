@@ -16,15 +16,16 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from scipy.special import expit
 
 from sim.analysis.impact import WINDOWS_NS
-from sim.figures import STYLE, save_figure
+from sim.figures import INK, STYLE, save_figure
+from sim.palette import BLUE, GREY, VERMILION
 from sim.sweep.phase import DEPTH, Phase
 from sim.sweep.resampling import Floats
 
 DEPTH_LABEL = "depth at each best quote ($M, log scale)"
-FIT, LINES = "#000000", dict(zip(WINDOWS_NS, ("--", ":"), strict=True))
-METHODS = {"fitted": ("o", "half of the days crash", "#000000")} | {
+LINES = dict(zip(WINDOWS_NS, ("--", ":"), strict=True))
+METHODS = {"fitted": ("o", "half of the days crash", INK)} | {
     window: (mark, f"theory, impact over {window}", colour)
-    for window, mark, colour in zip(WINDOWS_NS, "s^", ("#d55e00", "#0072b2"), strict=True)
+    for window, mark, colour in zip(WINDOWS_NS, "s^", (VERMILION, BLUE), strict=True)
 }
 """Mark, name and colour of the ways to find a critical depth."""
 NEVER_HOUR = 17.0
@@ -78,7 +79,7 @@ def _curves(found: Phase) -> Figure:
 def _levels(found: Phase) -> Iterator[tuple[str, Any, pd.DataFrame]]:
     """Label, colour and rows of each value of the other factor."""
     if not found.other:
-        yield "", "#555555", found.points
+        yield "", GREY, found.points
         return
     groups = found.points.groupby(found.other)
     colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.9, len(groups)))
@@ -130,7 +131,7 @@ def _fitted_curves(ax: Axes, found: Phase) -> None:
     """The logistic regressions, as thin lines through the shares of days that crashed."""
     depths = _depths(found)
     for row in found.critical[found.critical["method"] == "fitted"].itertuples():
-        ax.plot(depths, expit(row.intercept + row.slope * np.log(depths)), color=FIT, lw=0.8)
+        ax.plot(depths, expit(row.intercept + row.slope * np.log(depths)), color=INK, lw=0.8)
     ax.set_ylim(-0.03, 1.03)
 
 
@@ -156,15 +157,15 @@ def _gains(ax: Axes, found: Phase) -> None:
     for label, colour, rows in _levels(found):
         for window, line in LINES.items():
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
-    ax.axhline(1, color=FIT, lw=0.8)
+    ax.axhline(1, color=INK, lw=0.8)
     _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
     _log_axis(ax)
     depths, limits = _depths(found), ax.get_ylim()
     for row in found.critical[found.critical["method"] != "fitted"].itertuples():
-        ax.plot(depths, np.exp(row.intercept + row.slope * np.log(depths)), LINES[row.method], color=FIT, lw=0.8)
+        ax.plot(depths, np.exp(row.intercept + row.slope * np.log(depths)), LINES[row.method], color=INK, lw=0.8)
     ax.set_ylim(limits)
     if found.other:
-        handles = [matplotlib.lines.Line2D([], [], color="#555555", ls=line) for line in LINES.values()]
+        handles = [matplotlib.lines.Line2D([], [], color=GREY, ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
     else:
         ax.legend()

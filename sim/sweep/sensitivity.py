@@ -14,7 +14,8 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from sim.figures import STYLE, save_figure
+from sim.figures import INK, STYLE, save_figure
+from sim.palette import GREY
 from sim.scenario import did_you_mean
 from sim.sweep.design import Design, SweepError, unit_points
 from sim.sweep.parts import DONE, FAILED, design_of, factors_of, read_plan, save_table, table_of
@@ -119,9 +120,7 @@ def _figure(found: pd.DataFrame, meanings: dict[str, str], output: str) -> Figur
     rows = found.sort_values(second if second == "ST" else first)
     figure = Figure(figsize=(9.0, 1.2 + 0.35 * len(rows)), layout="constrained")
     for ax, (index, meaning) in zip(figure.subplots(1, 2, sharey=True), meanings.items(), strict=True):
-        ax.barh(
-            rows["factor"], rows[index], xerr=rows.get(f"{index}_conf"), color="#7f7f7f", ecolor="#000000", capsize=2
-        )
+        ax.barh(rows["factor"], rows[index], xerr=rows.get(f"{index}_conf"), color=GREY, ecolor=INK, capsize=2)
         ax.set(title=meaning)
     figure.suptitle(f"Sensitivity of {output}")
     return figure

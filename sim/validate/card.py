@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
-from html import escape
 from itertools import groupby
 
 import numpy as np
@@ -15,48 +15,37 @@ from matplotlib.ticker import LogLocator, NullLocator
 from sim.analysis import realism, stylised
 from sim.analysis.observed import RECOVERY_S, RESPONSE_LAGS
 from sim.analysis.realism import Days, Row
-from sim.figures import STYLE, svg_text
+from sim.figures import INK, STYLE
+from sim.palette import BLUE, GREEN, VERMILION
+from sim.report import html
 
-INK, RED, BLUE, BAND = "#333333", "#d55e00", "#0072b2", "#009e73"
 PANEL_INCHES = (3.6, 2.9)
-NUMBERS = ("measured", "s.e.", "accepted", "days")
+HEAD = ("law", "measured", "s.e.", "accepted", "unit", "days", "verdict", "source")
 WIDEST = 1.5
 """How far beyond its range, in widths of the range, a law is drawn; from there on it is an arrow."""
-
-HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title><style>
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; color: #222 }}
-table {{ border-collapse: collapse; width: 100% }} td, th {{ padding: .2rem .6rem; text-align: left }}
-tr {{ border-bottom: 1px solid #ddd }} td.n, th.n {{ text-align: right; font-variant-numeric: tabular-nums }}
-.fails {{ color: #b03a00; font-weight: 600 }} svg {{ max-width: 100%; height: auto }}</style>
-<h1>{title}</h1><p>{summary}</p>
-<p>A law fails where what was measured lies outside the accepted range. Standard errors are the jackknife's over days
-(one day has none). "Left out": the source does not tell it, or tells too little. "Shown": no range is stated.</p>
-"""
+ABOUT = (
+    "A law fails where what was measured lies outside the accepted range. Standard errors are the jackknife's over "
+    'days; one day has none. "Left out": the source does not tell it, or too little. "Shown": no range is stated.'
+)
+CAPTION = "Dots are what was measured, bars two standard errors, arrows what lies beyond the panel; orange ones fail."
 
 
 def page(title: str, rows: Sequence[Row], days: Days) -> str:
     """The card as one HTML page with inline SVG."""
-    counts = {
-        verdict: [row.verdict for row in rows].count(verdict) for verdict in ("holds", "fails", "shown", "left out")
-    }
-    summary = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    parts = [HEAD.format(title=escape(f"Realism: {title}"), summary=summary)]
-    for section, group in groupby(rows, key=lambda row: row.section):
-        inside = list(group)
-        is_known = any(row.verdict != "left out" for row in inside)
-        parts += [f"<h2>{section}</h2>", svg_text(figure(inside, days)) if is_known else "", _html_table(inside)]
-    return "\n".join([*parts, "</html>\n"])
+    counts = Counter(row.verdict for row in rows)
+    told = ", ".join(f"{counts[verdict]} {verdict}" for verdict in ("holds", "fails", "shown", "left out"))
+    sections = [_section(name, list(group), days) for name, group in groupby(rows, key=lambda row: row.section)]
+    return html.page(f"Realism: {title}", [html.header(f"Realism: {title}", f"Laws: {told}.", ABOUT), *sections])
 
 
-def _html_table(rows: Sequence[Row]) -> str:
-    names = ["law", "measured", "s.e.", "accepted", "unit", "days", "verdict", "source"]
-    head = "<tr>" + "".join(f"<th class=n>{name}" if name in NUMBERS else f"<th>{name}" for name in names)
+def _section(name: str, rows: Sequence[Row], days: Days) -> str:
     lines = [
-        f"<tr><td>{escape(row.law)}<td class=n>{row.measured}<td class=n>{row.error}<td class=n>{row.accepted}"
-        f"<td>{row.unit}<td class=n>{row.days}<td class='{row.verdict}'>{row.verdict}<td>{escape(row.source)}"
+        (row.law, row.measured, row.error, row.accepted, row.unit, f"{row.days}", row.verdict, row.source)
         for row in rows
     ]
-    return "\n".join(["<table>", head, *lines, "</table>"])
+    is_known = any(row.verdict != "left out" for row in rows)
+    drawing = html.figure(figure(rows, days), "Laws and curves", CAPTION) if is_known else ""
+    return html.section(name, drawing, html.table(f"{name}: laws and verdicts.", HEAD, lines))
 
 
 def figure(rows: Sequence[Row], days: Days) -> Figure:
@@ -92,11 +81,11 @@ def _having(days: Days, needs: str) -> Days:
 def _ranges(axis: Axes, rows: Sequence[Row]) -> None:
     """Every judged law on a scale on which its accepted range goes from 0 to 1, with two standard errors."""
     judged = [row for row in rows if row.low is not None and row.high is not None and np.isfinite(row.value)][::-1]
-    axis.axvspan(0, 1, color=BAND, alpha=0.15, lw=0)
+    axis.axvspan(0, 1, color=GREEN, alpha=0.15, lw=0)
     for place, row in enumerate(judged):
         width = row.high - row.low  # type: ignore[operator]
         at, error = (row.value - row.low) / width, np.nan_to_num(2 * row.se / width)  # type: ignore[operator]
-        colour = INK if row.verdict == "holds" else RED
+        colour = INK if row.verdict == "holds" else VERMILION
         marker = "<" if at < -WIDEST else ">" if at > 1 + WIDEST else "o"
         axis.errorbar(np.clip(at, -WIDEST, 1 + WIDEST), place, xerr=error, fmt=marker, color=colour, ms=5)
     axis.set(xlim=(-WIDEST - 0.2, 1.2 + WIDEST), ylim=(-0.7, max(len(judged), 1) - 0.3), xticks=[0, 1])
@@ -120,13 +109,13 @@ def _profile(axis: Axes, days: Days) -> None:
 
 
 def _signature(axis: Axes, days: Days) -> None:
-    axis.axhspan(0.8, 1.2, color=BAND, alpha=0.15, lw=0)
+    axis.axhspan(0.8, 1.2, color=GREEN, alpha=0.15, lw=0)
     axis.semilogx(realism.HORIZONS_S, realism.signature(days), "o-", color=BLUE, ms=4)
     axis.set(xlabel="horizon, s", ylabel="variance per time, over that of 1 min", ylim=(0, None))
 
 
 def _tails(axis: Axes, days: Days) -> None:
-    for minutes, colour in ((1, BLUE), (5, RED)):
+    for minutes, colour in ((1, BLUE), (5, VERMILION)):
         moves = np.concatenate(realism.returns(days, minutes))
         sizes = np.sort(np.abs(moves) / moves.std())[::-1]
         axis.loglog(sizes, np.arange(1, len(sizes) + 1) / len(sizes), color=colour, label=f"{minutes} min")
@@ -139,7 +128,9 @@ def _tails(axis: Axes, days: Days) -> None:
 def _return_acf(axis: Axes, days: Days) -> None:
     axis.axhline(0, color=INK, lw=0.8)
     axis.plot(realism.absolute_acf(days)[1:], color=BLUE, label="of |return|")
-    axis.plot(stylised.autocorrelation(realism.returns(days), realism.ABSOLUTE_LAGS)[1:], color=RED, label="of return")
+    axis.plot(
+        stylised.autocorrelation(realism.returns(days), realism.ABSOLUTE_LAGS)[1:], color=VERMILION, label="of return"
+    )
     axis.set(xlabel="lag, min")
     axis.legend()
 
@@ -196,7 +187,7 @@ def _root(axis: Axes, days: Days) -> None:
         _binned(axis, rows[:, 0], impacts, BLUE, "put in")
     if own := _having(days, "metaorders volume"):
         shares, impacts = realism.own_orders(own).T
-        _binned(axis, shares, impacts, RED, "the market's own")
+        _binned(axis, shares, impacts, VERMILION, "the market's own")
     axis.set(xlabel="size over the day's volume", ylabel="impact over daily volatility")
     axis.legend()
 
@@ -224,7 +215,7 @@ def _branching(axis: Axes, days: Days) -> None:
 def _recovery(axis: Axes, days: Days) -> None:
     axis.axhline(0, color=INK, lw=0.8)
     for name, colour, label in (
-        ("spread_excess", RED, "spread, ticks"),
+        ("spread_excess", VERMILION, "spread, ticks"),
         ("depth_missing", BLUE, "depth, share missing"),
     ):
         if having := _having(days, name):
