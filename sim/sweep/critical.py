@@ -4,9 +4,8 @@ The response is a logistic regression of crash on the logarithm of depth; it is 
 Where outcomes do not overlap (complete separation: all days crash up to some depth and none beyond it) no regression
 exists (Albert and Anderson 1984, Biometrika 71, 1), and all that is known is between which depths the change lies.
 
-Theory: the loop gain, impact per contract times contracts sold per point of fall, is 1. A power of depth is fitted to
-it where at most half of the days crash, and extended: in a crash positions run out, and the gain that started it no
-longer shows.
+Theory: the loop gain, impact per contract times contracts sold per point of fall, is 1. Between the two depths where it
+comes to that, the gain is taken as a power of depth; beyond the depths that were run nothing is said.
 
 Both are estimated anew from every sample of seeds (`sim.sweep.resampling`), the first sample being the runs themselves.
 """
@@ -24,7 +23,7 @@ from sim.sweep.resampling import Floats, band
 class Response(NamedTuple):
     """A falling response to log depth, and the log depths between which it is critical, mostly one and the same.
 
-    `intercept` and `slope` are of a line, in logits or logarithms; NaN where separation leaves only the bracket.
+    `intercept` and `slope` are of a line in logits; NaN where there is none.
     """
 
     low: float
@@ -92,12 +91,17 @@ def _logistic(log_depth: Floats, crashes: Floats, runs: Floats) -> Floats:
 
 
 def gain_response(log_depth: Floats, gain: Floats) -> Response:
-    """A power of depth through loop gains, critical at 1; depths at which the gain is not positive are left out."""
-    known = gain > 0
-    if known.sum() < 2:
-        return Response(-np.inf, np.inf)
-    slope, intercept = np.polyfit(log_depth[known], np.log(gain[known]), 1)
-    return Response.of_line(intercept, slope)
+    """Where loop gains fall through 1 for good; a bracket where no power of depth leads from one depth to the next."""
+    known = np.isfinite(gain)
+    log_depth, gain = log_depth[known], gain[known]
+    reached = np.flatnonzero(gain >= 1)
+    beyond = reached[-1] + 1 if reached.size else 0
+    low = log_depth[beyond - 1] if beyond else -np.inf
+    high = log_depth[beyond] if beyond < len(gain) else np.inf
+    if np.isfinite([low, high]).all() and gain[beyond] > 0:
+        above, below = np.log(gain[beyond - 1]), np.log(gain[beyond])
+        low = high = low + (high - low) * above / (above - below)
+    return Response(low, high)
 
 
 def crash_responses(depths: Floats, crashed: Floats, weights: Floats) -> list[Response]:

@@ -37,7 +37,7 @@ class Phase(NamedTuple):
     critical : DataFrame
         A row for each value of the other factor and method ("fitted" or a window): `least_musd` to `most_musd` is the
         critical depth, one number but for separation; `low_musd` to `high_musd` its 95 % interval; `intercept` and
-        `slope` are of the line through logits, or logarithms of the loop gain, against the logarithm of depth.
+        `slope` are of the line through logits against the logarithm of depth, NaN where there is none.
     other : str or None
         Key of the other factor.
     reference : str
@@ -172,9 +172,8 @@ def _rows(samples: dict[str, Floats], depths: Floats) -> pd.DataFrame:
 
 def _critical(level: Level, samples: dict[str, Floats], weights: Floats, crash_pct: float) -> list[dict[str, Any]]:
     responses = {"fitted": crash_responses(level.depths, crashed(level, crash_pct), weights)}
-    calm = samples["crash_probability"][0] <= 0.5
     for window in WINDOWS_NS:
-        responses[window] = gain_responses(level.depths[calm], samples[f"loop_gain_{window}"][:, calm])
+        responses[window] = gain_responses(level.depths, samples[f"loop_gain_{window}"])
     return [{"method": method, **critical_of(values)._asdict()} for method, values in responses.items()]
 
 

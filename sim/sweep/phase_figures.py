@@ -19,7 +19,6 @@ from sim.analysis.impact import WINDOWS_NS
 from sim.figures import INK, STYLE, save_figure
 from sim.palette import BLUE, GREY, VERMILION
 from sim.sweep.phase import DEPTH, Phase
-from sim.sweep.resampling import Floats
 
 DEPTH_LABEL = "depth at each best quote ($M, log scale)"
 LINES = dict(zip(WINDOWS_NS, ("--", ":"), strict=True))
@@ -122,14 +121,9 @@ def _clock(low: float, high: float) -> tuple[list[float], list[str]]:
     return hours, ["never" if hour == NEVER_HOUR else f"{hour:.0f}:00" for hour in hours]
 
 
-def _depths(found: Phase) -> Floats:
-    """Depths at which fitted lines are drawn."""
-    return np.geomspace(found.points[DEPTH].min(), found.points[DEPTH].max(), 200)
-
-
 def _fitted_curves(ax: Axes, found: Phase) -> None:
     """The logistic regressions, as thin lines through the shares of days that crashed."""
-    depths = _depths(found)
+    depths = np.geomspace(found.points[DEPTH].min(), found.points[DEPTH].max(), 200)
     for row in found.critical[found.critical["method"] == "fitted"].itertuples():
         ax.plot(depths, expit(row.intercept + row.slope * np.log(depths)), color=INK, lw=0.8)
     ax.set_ylim(-0.03, 1.03)
@@ -160,10 +154,6 @@ def _gains(ax: Axes, found: Phase) -> None:
     ax.axhline(1, color=INK, lw=0.8)
     _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
     _log_axis(ax)
-    depths, limits = _depths(found), ax.get_ylim()
-    for row in found.critical[found.critical["method"] != "fitted"].itertuples():
-        ax.plot(depths, np.exp(row.intercept + row.slope * np.log(depths)), LINES[row.method], color=INK, lw=0.8)
-    ax.set_ylim(limits)
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color=GREY, ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
