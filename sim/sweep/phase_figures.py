@@ -91,6 +91,7 @@ def _text(value: Any) -> str:
 
 
 def _curve(ax: Axes, rows: pd.DataFrame, name: str, colour: Any, line: str = "-", label: str = "") -> None:
+    rows = rows.dropna(subset=[name])
     ax.fill_between(rows[DEPTH], rows[f"{name}_low"], rows[f"{name}_high"], color=colour, alpha=0.15, lw=0)
     ax.plot(rows[DEPTH], rows[name], line, color=colour, marker=".", label=label)
 
@@ -105,11 +106,19 @@ def _depth_axis(ax: Axes, found: Phase, title: str) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
+def _estimates(ax: Axes) -> Floats:
+    """All values of the curves of a panel, the bands left out: these may reach to where nothing is seen any more."""
+    values = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
+    return values[np.isfinite(values)]
+
+
 def _log_axis(ax: Axes) -> None:
     """Make an axis logarithmic, if anything is positive."""
-    if ax.dataLim.minposy == np.inf:
+    values = _estimates(ax)
+    if not (values > 0).any():
         return
     ax.set_yscale("log")
+    ax.set_ylim(values[values > 0].min() / 2, values.max() * 2)
     ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -153,7 +162,8 @@ def _gains(ax: Axes, found: Phase) -> None:
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
     ax.axhline(1, color=INK, lw=0.8)
     _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
-    _log_axis(ax)
+    low, high = np.quantile(_estimates(ax), (0, 1))
+    ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color=GREY, ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
