@@ -19,6 +19,7 @@ from sim.analysis.impact import WINDOWS_NS
 from sim.figures import INK, STYLE, save_figure
 from sim.palette import BLUE, GREY, VERMILION
 from sim.sweep.phase import DEPTH, Phase
+from sim.sweep.resampling import Floats
 
 DEPTH_LABEL = "depth at each best quote ($M, log scale)"
 LINES = dict(zip(WINDOWS_NS, ("--", ":"), strict=True))
