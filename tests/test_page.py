@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -271,16 +272,16 @@ def test_a_closed_tab_frees_its_world(tab):
 # As a program
 
 
+@contextmanager
 def serve(*arguments, before="pass"):
-    """The command `thinbook serve` in a process of its own."""
+    """The command `thinbook serve` in a process of its own, which does not outlive the test."""
     code = f"{before}; from sim.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, "serve", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-c", code, "serve", *map(str, arguments)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def free_port():
@@ -296,7 +297,6 @@ def served():
         line = process.stdout.readline()
         assert f"http://127.0.0.1:{port}" in line, process.stderr.read()
         yield f"http://127.0.0.1:{port}", process
-        process.kill()
 
 
 @pytest.mark.parametrize(
@@ -310,8 +310,9 @@ def served():
 def test_what_cannot_be_served_is_one_line(arguments, before, said):
     with socket.create_server(("127.0.0.1", 0)) as door:
         taken = str(door.getsockname()[1])
-        process = serve(*(taken if argument == "{taken}" else argument for argument in arguments), before=before)
-        out, err = process.communicate()
+        told = (taken if argument == "{taken}" else argument for argument in arguments)
+        with serve(*told, before=before) as process:
+            out, err = process.communicate(timeout=600)
     lines = [line for line in err.splitlines() if line != "compiling the kernel, once"]
     assert (process.returncode, out, len(lines)) == (2, "", 1)
     assert lines[0].startswith("thinbook: ")

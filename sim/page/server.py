@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import signal
 import socket
 import sys
 import warnings
@@ -24,8 +25,13 @@ class Server(uvicorn.Server):
     """A server that ends at once."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End on Ctrl-C: an orderly end would wait for every tab that plays, and there is nothing to save."""
-        os._exit(0)
+        """End on Ctrl-C."""
+        _end()
+
+
+def _end(*_: object) -> None:
+    """An orderly end would wait for every tab that plays, and there is nothing to save."""
+    os._exit(0)
 
 
 def rehearse(path: Path) -> None:
@@ -48,6 +54,8 @@ def serve(path: Path, *, host: str, port: int, plain: bool) -> None:
     with socket.create_server((host, port)) as door:
         if not _is_loopback(host):
             print(f"thinbook: {host} lets everybody on the network in, without a password", file=sys.stderr)
+        # The server has its own handler in a moment, but what is printed holds at once.
+        signal.signal(signal.SIGINT, _end)
         print(f"http://{host}:{port}  (Ctrl-C ends it)", flush=True)
         Server(uvicorn.Config(app, log_level="error")).run([door])
 
