@@ -25,8 +25,21 @@ from sim.sweep import faults, speed
 from sim.sweep.command import Watch
 from sim.sweep.compare import compare
 from sim.sweep.design import Design, SweepError, read_sweep, unit_points
-from sim.sweep.loop import Pools, State, pools, run_all, state_of
-from sim.sweep.parts import Job, _row, _write_part, jobs_of, make, planned, read_part, table_of, write_plan, write_table
+from sim.sweep.loop import Pools, State, alone_in, pools, run_all, state_of
+from sim.sweep.parts import (
+    PARTS,
+    Job,
+    _row,
+    _write_part,
+    jobs_of,
+    make,
+    place,
+    planned,
+    read_part,
+    table_of,
+    write_plan,
+    write_table,
+)
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -475,6 +488,15 @@ def wait_for_parts(folder, count, seconds=120):
     while len(part_files(folder)) < count and time.monotonic() < until:
         time.sleep(0.05)
     assert len(part_files(folder)) >= count
+
+
+def test_what_a_killed_worker_has_left_half_written_goes_with_the_sweep(tmp_path):
+    with alone_in(tmp_path):
+        part = place(tmp_path, PARTS, "ab12")
+        draft = part.with_name(f".{part.name}.host.1")
+        draft.parent.mkdir(parents=True)
+        draft.write_bytes(b"half")
+    assert not draft.exists()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])

@@ -76,16 +76,21 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Keep a second sweep out of a folder; clear away what one that was killed has left half-written."""
+    """Keep a second sweep out of a folder; clear away what a sweep or worker that was killed has left half-written."""
     try:
         for name in (PARTS, ASIDE):
             (folder / name).mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock", timeout=0):
-            for draft in chain(folder.glob(f".{PLAN}.*"), folder.glob("*/*/.*")):
-                draft.unlink(missing_ok=True)
+            _clear_drafts(folder)
             yield
+            _clear_drafts(folder)
     except Timeout:
         raise SweepError(f"{folder}: another sweep is running here") from None
+
+
+def _clear_drafts(folder: Path) -> None:
+    for draft in chain(folder.glob(f".{PLAN}.*"), folder.glob("*/*/.*")):
+        draft.unlink(missing_ok=True)
 
 
 class Pools(NamedTuple):
