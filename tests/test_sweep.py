@@ -33,7 +33,6 @@ from sim.sweep.parts import (
     _write_part,
     jobs_of,
     make,
-    place,
     planned,
     read_part,
     table_of,
@@ -492,8 +491,7 @@ def wait_for_parts(folder, count, seconds=120):
 
 def test_what_a_killed_worker_has_left_half_written_goes_with_the_sweep(tmp_path):
     with alone_in(tmp_path):
-        part = place(tmp_path, PARTS, "ab12")
-        draft = part.with_name(f".{part.name}.host.1")
+        draft = tmp_path / PARTS / "ab" / ".ab12.parquet.host.1"
         draft.parent.mkdir(parents=True)
         draft.write_bytes(b"half")
     assert not draft.exists()
