@@ -159,7 +159,7 @@ def replay(
 @app.command()
 def bench(
     what: Annotated[Bench, typer.Argument(metavar="WHAT", help="kernel or sweep.")] = Bench.KERNEL,
-    runs: Annotated[int, typer.Option(min=1, help="Short runs that a sweep and Mesa's batch runner both make.")] = 200,
+    runs: Annotated[int, typer.Option(min=1, help="Short runs that a sweep and Mesa's batch runner both make.")] = 1000,
 ) -> None:
     """Measure speed on this machine: of the kernel and a running market, or of sweeps."""
     if what is Bench.SWEEP:

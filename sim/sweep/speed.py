@@ -50,7 +50,7 @@ class Figure(NamedTuple):
     wanted: str = ""
 
 
-def main(runs: int = 1000, out: Path = Path("bench-sweep.json")) -> list[Figure]:
+def main(runs: int, out: Path = Path("bench-sweep.json")) -> list[Figure]:
     """Measure, print the table, write the file; `runs` is the number of short runs that Mesa makes, too."""
     with TemporaryDirectory() as place:
         figures = measure(Path(place), runs)
