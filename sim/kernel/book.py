@@ -365,7 +365,7 @@ def conclude(b, now, book, owner, decision, cause):
     """End of a message: its quotes go on the tape, then the stops it reached are entered, one at a time."""
     b.counts[MESSAGES] += 1
     note_quotes(b, now, book, owner, decision, cause)
-    if b.counts[STOPS] != 0 and has_reached_stop(b, book):
+    if has_reached_stop(b, book):
         fire_stops(b, now, book)
 
 
@@ -426,9 +426,8 @@ def earliest(b, lane, last_key):
 
 @inline
 def next_stop(b, book):
+    """Of the stops that the last trade has reached the one that arrived first."""
     last = b.books[book, LAST]
-    if last == 0:
-        return 0
     buy = earliest(b, book * LANES + BUY_STOPS, last)
     sell = earliest(b, book * LANES + SELL_STOPS, MIRROR - last)
     if buy == 0 or (sell != 0 and b.orders[sell, ARRIVAL] < b.orders[buy, ARRIVAL]):
@@ -441,10 +440,9 @@ def fire_stops(b, now, book):
     if b.books[book, HALTED] != 0 or b.books[book, AUCTION] != 0:
         return
     root = b.counts[SEQ]
-    row = next_stop(b, book)
-    while row != 0:
-        fire(b, now, book, row, reached_by(b, book, row, root))
+    while has_reached_stop(b, book):
         row = next_stop(b, book)
+        fire(b, now, book, row, reached_by(b, book, row, root))
 
 
 @inline

@@ -25,13 +25,8 @@ class Server(uvicorn.Server):
     """A server that ends at once."""
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End on Ctrl-C."""
-        _end()
-
-
-def _end(*_: object) -> None:
-    """An orderly end would wait for every tab that plays, and there is nothing to save."""
-    os._exit(0)
+        """End on Ctrl-C: an orderly end would wait for every tab that plays, and there is nothing to save."""
+        os._exit(0)
 
 
 def rehearse(path: Path) -> None:
@@ -54,10 +49,11 @@ def serve(path: Path, *, host: str, port: int, plain: bool) -> None:
     with socket.create_server((host, port)) as door:
         if not _is_loopback(host):
             print(f"thinbook: {host} lets everybody on the network in, without a password", file=sys.stderr)
-        # The server has its own handler in a moment, but what is printed holds at once.
-        signal.signal(signal.SIGINT, _end)
+        server = Server(uvicorn.Config(app, log_level="error"))
+        # It sets this handler itself in a moment, but what is printed holds at once.
+        signal.signal(signal.SIGINT, server.handle_exit)
         print(f"http://{host}:{port}  (Ctrl-C ends it)", flush=True)
-        Server(uvicorn.Config(app, log_level="error")).run([door])
+        server.run([door])
 
 
 def _is_loopback(host: str) -> bool:

@@ -163,8 +163,9 @@ def _gains(ax: Axes, found: Phase) -> None:
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
     ax.axhline(1, color=INK, lw=0.8)
     _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
-    low, high = np.quantile(_estimates(ax), (0, 1))
-    ax.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
+    values = _estimates(ax)
+    margin = 0.1 * (values.max() - values.min())
+    ax.set_ylim(values.min() - margin, values.max() + margin)
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color=GREY, ls=line) for line in LINES.values()]
         ax.legend(handles, [f"impact over {window}" for window in LINES])
