@@ -71,21 +71,20 @@ class Tab:
 
     def set(self, kind, label, value):
         self.named(kind, label).v_model = value
+        self.wait(lambda state: state.worlds)
 
     def open(self, view):
         """Turn to a view below the price."""
         names = [*(each.name for each in app.VIEWS), app.DECISIONS]
         self.rendered.find(vw.Tabs).widget.v_model = names.index(view)
+        self.wait(lambda state: state.worlds)
 
     def wait(self, what):
         """Wait for something of the engine's state, and then for its drawing."""
         engine, end = self.lab.engine, time.monotonic() + 60
-        while not what(engine.state) or engine._painted != engine._version or not engine.drawn.is_set():
+        while not what(engine.state) or engine._painted != engine._version:
             assert time.monotonic() < end, engine.state
             time.sleep(0.02)
-        # The drawing's effects are not its end.
-        with self.rendered.thread_lock:
-            pass
 
     def step(self, bars=1):
         for _ in range(bars):

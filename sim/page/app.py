@@ -1,6 +1,7 @@
 """The lab page: controls, a clock that goes both ways, and views of one world or of two.
 
 Every tab of the browser has a `Lab` of its own. Only what is visible is drawn: the price always, and one view below it.
+What shows the moment is `Moving`: it is drawn past Solara, which looks through the whole page for every change.
 """
 
 # ruff: noqa: N802  (components of Solara are named like classes)
@@ -9,7 +10,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Any, NamedTuple
 import ipyvuetify
 import reacton.ipyvuetify as vuetify
 import solara
+import solara.widgets
 import traitlets
 
 from sim.analysis.tape import AUCTION
@@ -36,6 +39,11 @@ SPEEDS = {"1 bar a second": 1.0, "3 bars a second": 3.0, "10 bars a second": 10.
 LEAST = {"all": 1, "100 contracts and more": 100, "500 and more": 500, "1,000 and more": 1000}
 OWN_BOOK = "the scenario's own"
 NAMES = ("A", "B")
+PATIENCE_S = 5.0
+"""How long Solara is waited for: it draws no more for a page that has been closed."""
+
+type Draw = Callable[[State], Mapping[str, object]]
+"""What a widget's traits are in a state."""
 
 
 class Chart(ipyvuetify.VuetifyTemplate):
@@ -77,11 +85,47 @@ class ThemeButton(ipyvuetify.VuetifyTemplate):
 
 
 class Lab:
-    """What a tab has: an engine, the settings that are shown, and those of the worlds that run."""
+    """What a tab has: an engine, the settings of the worlds that run, and the widgets that show the moment.
 
-    def __init__(self, shelf: Shelf, redraw: Callable[[], None]) -> None:
-        self.shelf, self.engine = shelf, Engine(redraw)
+    Parameters
+    ----------
+    shelf
+        What can be opened.
+    render
+        Asks Solara for the page. Where that is done, `rendered` is to be set.
+    """
+
+    def __init__(self, shelf: Shelf, render: Callable[[], None]) -> None:
+        self.shelf, self.engine = shelf, Engine(self._draw)
         self.applied = Settings(shelf.first)
+        self.rendered = threading.Event()
+        self._render, self._outline = render, State()
+        self._moving: dict[ipyvuetify.VuetifyTemplate, Draw] = {}
+
+    def close(self) -> None:
+        """End the threads and let go of the worlds."""
+        self.engine.close()
+        self._outline = State()
+
+    def follow(self, widget: ipyvuetify.VuetifyTemplate, draw: Draw) -> Callable[[], object]:
+        """Have a widget show the moment from now on, until what is returned is called."""
+        self._moving[widget] = draw
+        self.engine.refresh()
+        return lambda: self._moving.pop(widget)
+
+    def _draw(self) -> None:
+        """Draw the moment; the page around it only where that changes."""
+        state = self.engine.state
+        outline = state.outline
+        if outline != self._outline:
+            self._outline = outline
+            self.rendered.clear()
+            self._render()
+            self.rendered.wait(PATIENCE_S)
+        for widget, draw in list(self._moving.items()):
+            with widget.hold_sync():
+                for name, value in draw(state).items():
+                    setattr(widget, name, value)
 
     def reset(self, settings: Settings) -> None:
         """Make the worlds anew, of these settings."""
@@ -112,10 +156,10 @@ def Page() -> None:
     def run() -> Callable[[], None]:
         lab.engine.start()
         lab.reset(settings.peek())
-        return lab.engine.close
+        return lab.close
 
     solara.use_effect(run, [])
-    solara.use_effect(lab.engine.drawn.set, [drawing.value])
+    solara.use_effect(lab.rendered.set, [drawing.value])
     state = lab.engine.state
     solara.Title("thinbook")
     with solara.Div(classes=["lab"]):
@@ -125,7 +169,7 @@ def Page() -> None:
                 Transport(lab, state, settings)
                 if state.problem:
                     solara.Error(state.problem)
-                Views(state)
+                Views(lab, state)
             if opened.value:
                 Controls(lab, settings, lab.applied)
 
@@ -143,17 +187,15 @@ def Top(opened: solara.Reactive[bool]) -> None:
 def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> None:
     """Play, pause, step, reset, speed, and the slider of time."""
     speed = solara.use_reactive(list(SPEEDS)[-1])
-    _, set_seeks = solara.use_state(0)
     engine = lab.engine
 
     def choose(name: str) -> None:
         speed.value = name
         engine.run_at(SPEEDS[name])
 
-    def seek(position: object) -> None:
-        if isinstance(position, int) and position != engine.state.position:
-            engine.seek(position)
-            set_seeks(lambda seeks: seeks + 1)
+    def seek(turned: tuple[int, object]) -> None:
+        number, position = turned
+        engine.seek(position if isinstance(position, int) else engine.state.position, number)
 
     with solara.Div(classes=["card", "transport"]), solara.Div(classes=["line"]):
         if state.playing:
@@ -162,12 +204,20 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
             _button("Play", "mdi-play", engine.play, disabled=not state.worlds)
         _button("Step", "mdi-skip-next", engine.step, disabled=not state.worlds)
         _button("Reset", "mdi-restart", lambda: lab.reset(settings.value))
-        _html("div", _clock(state), "clock")
+        _moving_html(lab, lambda now: escape(_clock(now)), "clock")
         with solara.Div(classes=["grow"]):
-            now = engine.state
-            Slider("Time, bars passed", now.position, (0, max(now.done, 1), 1), seek, disabled=not now.done)
+            Moving(lab, SliderView, _time, label="Time, bars passed", on_turned=seek)
         with solara.Div(classes=["speed"]):
             _select("Speed", speed.value, list(SPEEDS), choose)
+
+
+def _time(state: State) -> Mapping[str, object]:
+    return {
+        "value": state.position,
+        "high": max(state.done, 1),
+        "disabled": not state.done,
+        "answered": state.turn,
+    }
 
 
 def _clock(state: State) -> str:
@@ -359,54 +409,65 @@ DECISIONS = "Decisions"
 
 
 @solara.component
-def Views(state: State) -> None:
+def Views(lab: Lab, state: State) -> None:
     """The numbers and the price of every world, then one view of each."""
     shown, set_shown = solara.use_state(0)
     least = solara.use_reactive(list(LEAST)[1])
-    worlds = [(world, state.frames(place)) for place, world in enumerate(state.worlds)]
+    worlds = state.worlds
     if not worlds:
         return
     two = ["worlds", "two"] if len(worlds) == 2 else ["worlds"]
     with solara.Div(classes=["card"]):
         with solara.Div(classes=two):
-            limits = charts.price_limits(state.worlds, [frames for _, frames in worlds])
-            for place, (world, frames) in enumerate(worlds):
-                _price(world, frames, limits, NAMES[place] if len(worlds) == 2 else "")
-        if len(worlds) == 2 and all(frames for _, frames in worlds):
-            _html("p", texts.counterfactual([frames for _, frames in worlds]), "story")
-        solara.HTML(tag="div", unsafe_innerHTML=texts.legend([*worlds[0][0].groups, AUCTION]))
+            for place, world in enumerate(worlds):
+                _price(lab, world, place, NAMES[place] if len(worlds) == 2 else "")
+        if len(worlds) == 2:
+            _moving_html(lab, lambda now: escape(texts.counterfactual(_all_frames(now))), "story")
+        solara.HTML(tag="div", unsafe_innerHTML=texts.legend([*worlds[0].groups, AUCTION]))
     with solara.Div(classes=["card"]):
         names = [*(view.name for view in VIEWS), DECISIONS]
         with solara.lab.Tabs(value=shown, on_value=set_shown):
             for name in names:
                 solara.lab.Tab(name)
         if names[shown] == DECISIONS:
-            _decisions(worlds, two, least)
+            _decisions(lab, worlds, two, least)
         else:
-            _view(VIEWS[shown], worlds, two)
+            _view(lab, VIEWS[shown], state, two)
 
 
-def _price(world: World, frames: list[Frame], limits: tuple[float, float], name: str) -> None:
+def _all_frames(state: State) -> list[list[Frame]]:
+    return [state.frames(place) for place in range(len(state.worlds))]
+
+
+def _price(lab: Lab, world: World, place: int, name: str) -> None:
     depth = f"World {name}, {world.scenario.depth_musd:g} $M a side: " if name else ""
+
+    def draw(state: State) -> Mapping[str, object]:
+        frames = state.frames(place)
+        limits = charts.price_limits(state.worlds, _all_frames(state))
+        return _drawn(charts.price(world, frames, limits), f"Price. {texts.story(frames)}")
+
     with solara.Div():
         _html("h2", depth + world.scenario.title)
-        solara.HTML(tag="dl", classes=["numbers"], unsafe_innerHTML=_numbers(frames))
-        _html("p", texts.story(frames), "story")
-        _chart(charts.price(world, frames, limits), f"Price. {texts.story(frames)}", 340)
+        _moving_html(lab, lambda state: _told(state.frames(place)))
+        Moving(lab, Chart, draw, height=340)
         _html("p", "Each dot is a bar, in the colour of the group that pushed the price most (mechanical).", "soft")
 
 
-def _numbers(frames: list[Frame]) -> str:
-    return "".join(
+def _told(frames: list[Frame]) -> str:
+    """Numbers of the moment, and its story."""
+    numbers = "".join(
         f"<div><dt>{escape(label)}</dt><dd>{escape(value)}<small>{escape(unit)}</small></dd></div>"
         for label, value, unit in texts.numbers(frames)
     )
+    return f'<dl class="numbers">{numbers}</dl><p class="story">{escape(texts.story(frames))}</p>'
 
 
-def _view(view: View, worlds: list[tuple[World, list[Frame]]], two: list[str]) -> None:
+def _view(lab: Lab, view: View, state: State, two: list[str]) -> None:
     _html("p", view.note, "note soft")
     with solara.Div(classes=two):
-        for world, frames in worlds:
+        for place, world in enumerate(state.worlds):
+            frames = state.frames(place)
             if view.grid == "three" and not (frames and frames[-1].dealers):
                 _html("p", "There are no options to show." if frames else "Nothing has happened yet.", "soft")
                 continue
@@ -414,27 +475,42 @@ def _view(view: View, worlds: list[tuple[World, list[Frame]]], two: list[str]) -
                 for title, chart, height in view.charts:
                     with solara.Div():
                         _html("h3", title)
-                        _chart(chart(world, frames), f"{title}. {view.note}", height).key(title)
+                        draw = _drawing(chart, world, place, f"{title}. {view.note}")
+                        Moving(lab, Chart, draw, height=height).key(title)
 
 
-def _decisions(worlds: list[tuple[World, list[Frame]]], two: list[str], least: solara.Reactive[str]) -> None:
+def _drawing(chart: Callable[[World, Sequence[Frame]], Option], world: World, place: int, label: str) -> Draw:
+    return lambda state: _drawn(chart(world, state.frames(place)), label)
+
+
+def _drawn(option: Option, label: str) -> Mapping[str, object]:
+    return {"option": json.dumps(option), "label": label}
+
+
+def _decisions(lab: Lab, worlds: tuple[World, ...], two: list[str], least: solara.Reactive[str]) -> None:
     with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "220px"}):
         _select("Size", least.value, list(LEAST), least.set)
+    contracts = LEAST[least.value]
+    told = {"tabindex": "0", "role": "region", "aria-label": "Decisions, newest first"}
     with solara.Div(classes=two):
-        for _, frames in worlds:
-            solara.HTML(
-                tag="div",
-                classes=["scroll"],
-                unsafe_innerHTML=texts.decisions(frames, LEAST[least.value]),
-                attributes={"tabindex": "0", "role": "region", "aria-label": "Decisions, newest first"},
-            )
+        for place in range(len(worlds)):
+            with solara.Div(classes=["scroll"], attributes=told):
+                _moving_html(lab, lambda state, place=place: texts.decisions(state.frames(place), contracts))
 
 
 # Small parts
 
 
-def _chart(option: Option, label: str, height: int) -> Any:
-    return Chart.element(option=json.dumps(option), label=label, height=height)
+@solara.component
+def Moving(lab: Lab, kind: type[ipyvuetify.VuetifyTemplate], draw: Draw, **fixed: Any) -> None:
+    """A widget that shows the moment: `draw` says its traits, but for those that are fixed."""
+    element = kind.element(**fixed)
+    solara.use_effect(lambda: lab.follow(solara.get_widget(element), draw))
+
+
+def _moving_html(lab: Lab, draw: Callable[[State], str], kind: str = "") -> None:
+    attributes = {"class": kind}
+    Moving(lab, solara.widgets.HTML, lambda state: {"unsafe_innerHTML": draw(state)}, attributes=attributes)
 
 
 def _html(tag: str, text: str, kind: str = "") -> None:
@@ -471,8 +547,6 @@ def Slider(
     value: float,
     limits: tuple[float, float, float],
     turn: Callable[[object], None],
-    *,
-    disabled: bool = False,
 ) -> None:
     """A slider; `limits` are its least and largest value and its step.
 
@@ -491,7 +565,6 @@ def Slider(
         low=low,
         high=high,
         step=step,
-        disabled=disabled,
         value=value,
         answered=answered,
         on_turned=take,

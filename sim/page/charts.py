@@ -120,7 +120,8 @@ def _line(name: str, course: Course, colour: str, **more: Any) -> Option:
 
 
 def _course(world: World, frames: Iterable[Frame], values: Iterable[float], digits: int = 2) -> Course:
-    times = (moment_ms(world.scenario, frame.time_ns) for frame in frames)
+    midnight = moment_ms(world.scenario, 0)
+    times = [midnight + frame.time_ns // 1_000_000 for frame in frames]
     return [(time, round(value, digits)) for time, value in zip(times, values, strict=True)]
 
 
@@ -152,25 +153,27 @@ def price(world: World, frames: Sequence[Frame], limits: tuple[float, float]) ->
     real = _real(world, frames, "price_points")
     if real:
         chart["series"].append(_ghost("real day", real))
-    mids = [frame.mid for frame in day]
+    mids = _course(world, day, [frame.mid for frame in day])
     marks = {"silent": True, "symbol": "none", "data": [*_levels(world, limits), *_news(world, frames)]}
-    line = _line("price", _course(world, day, mids), "INK", lineStyle={"width": 1, "color": "SOFT"}, markLine=marks)
+    line = _line("price", mids, "INK", lineStyle={"width": 1, "color": "SOFT"}, markLine=marks)
     chart["series"].append(line | {"endLabel": {"show": False}})
-    dots: dict[str, list[tuple[int, float]]] = {}
-    for before, frame in zip([None, *day], day, strict=False):
-        dots.setdefault(pusher(world, before, frame), []).append((moment_ms(world.scenario, frame.time_ns), frame.mid))
+    dots: dict[str, list[tuple[float, float]]] = {}
+    for group, place in zip(pushers(world, day), mids, strict=True):
+        dots.setdefault(group, []).append(place)
     for group, places in dots.items():
         chart["series"].append(_dots(group, places))
     chart["grid"]["right"] = 56 if real else 16
     return chart
 
 
-def _dots(group: str, places: list[tuple[int, float]]) -> Option:
+def _dots(group: str, places: Course) -> Option:
     return {
         "type": "scatter",
         "name": name_of(group),
         "data": places,
         "symbolSize": 5,
+        "large": True,
+        "largeThreshold": 0,
         "color": colour_of(group),
         "tooltip": {"show": False},
     }
@@ -186,12 +189,14 @@ def price_limits(worlds: Sequence[World], frames: Sequence[Sequence[Frame]]) -> 
     return 25.0 * math.floor(min(values) / 25), 25.0 * math.ceil(max(values) / 25)
 
 
-def pusher(world: World, before: Frame | None, frame: Frame) -> str:
-    """Who pushed the mid most in the direction in which the bar went, makers' answers counted; "noise" if it stood."""
-    start = before.pushed if before and before.session == frame.session else 0.0
-    moved = frame.pushed - start
-    best = int(np.argmax(moved * np.sign(moved.sum())))
-    return world.sources[best] if moved[best] else "noise"
+def pushers(world: World, day: Sequence[Frame]) -> list[str]:
+    """Who pushed the mid most in the direction in which each bar went, makers' answers counted; "noise" if it stood."""
+    if not day:
+        return []
+    moved = np.diff([frame.pushed for frame in day], axis=0, prepend=0)
+    best = np.argmax(moved * np.sign(moved.sum(axis=1, keepdims=True)), axis=1)
+    stood = moved[np.arange(len(day)), best] == 0
+    return ["noise" if still else world.sources[place] for place, still in zip(best, stood, strict=True)]
 
 
 def strikes(scenario: Scenario) -> dict[float, int]:

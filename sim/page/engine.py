@@ -1,9 +1,9 @@
-"""The engine of a page: lets its worlds pass in one thread and asks for drawings from another.
+"""The engine of a page: lets its worlds pass in one thread and has them drawn by another.
 
 Three laws:
 
-1. The model never waits for the page. What it does is kept as frames, and a redrawing is asked for at most every
-   `FRAME_S`, and only when the last one is done: Solara gives up on a page that changes faster than it can be drawn.
+1. The model never waits for the page. What it does is kept as frames, and they are drawn by a thread of its own, one
+   drawing after the other and at most one every `FRAME_S`.
 2. Time is one number, the `position`: bars passed in what is shown. Play moves it on; where it stands in the past, over
    frames that are there, and then on with the model.
 3. Whatever goes wrong in a model is a message, and the page lives on.
@@ -18,15 +18,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sim.page.world import Frame, World
 from sim.scenario import ScenarioError, one_line
 
-FRAME_S = 0.1
+FRAME_S = 0.06
 """Least time between two drawings."""
-PATIENCE_S = 5.0
-"""How long a drawing is waited for."""
 FAREWELL_S = 1.0
 """How long a page that is closed needs to let go of what it has shown."""
 FASTEST = math.inf
@@ -44,8 +42,10 @@ class State:
     ----------
     worlds
         One, or two side by side; none before the first is made.
-    position, done, total
-        Bars passed at the moment shown, in all so far, and in the end.
+    position, done
+        Bars passed at the moment shown, and in all so far.
+    turn
+        Number of the visitor's last turn of the slider of time that `position` knows of.
     playing, making
         Whether time passes, and whether worlds are being made.
     problem
@@ -55,10 +55,15 @@ class State:
     worlds: Worlds = ()
     position: int = 0
     done: int = 0
-    total: int = 0
+    turn: int = 0
     playing: bool = False
     making: bool = False
     problem: str = ""
+
+    @property
+    def outline(self) -> State:
+        """The same for all moments of a run, but for the first, when nothing has passed."""
+        return replace(self, position=min(self.position, 1), done=0, turn=0)
 
     def frames(self, place: int) -> list[Frame]:
         """Frames of a world up to the moment shown."""
@@ -70,17 +75,16 @@ class Engine:
 
     Parameters
     ----------
-    redraw
-        Asks for a drawing of `state`. Whoever draws sets `drawn` when done.
+    draw
+        Draws `state`, and returns when it is done.
     """
 
-    def __init__(self, redraw: Callable[[], None]) -> None:
-        self.drawn = threading.Event()
-        self._redraw = redraw
+    def __init__(self, draw: Callable[[], None]) -> None:
+        self._draw = draw
         self._change = threading.Condition()
         self._worlds: Worlds = ()
         self._make: Callable[[], Worlds] | None = None
-        self._position = self._steps = 0
+        self._position = self._steps = self._turn = 0
         self._speed = FASTEST
         self._playing = self._making = self._closed = False
         self._problem = ""
@@ -102,9 +106,8 @@ class Engine:
     def state(self) -> State:
         """What is to be shown now."""
         with self._change:
-            worlds = self._worlds
-            total = min((world.bars_total for world in worlds), default=0)
-            return State(worlds, self._position, self._done, total, self._playing, self._making, self._problem)
+            position, turn = self._position, self._turn
+            return State(self._worlds, position, self._done, turn, self._playing, self._making, self._problem)
 
     @property
     def _done(self) -> int:
@@ -133,15 +136,20 @@ class Engine:
         with self._changing():
             self._playing, self._steps = False, self._steps + (not self._problem)
 
-    def seek(self, position: int) -> None:
-        """Show a moment that has passed, and stop there."""
+    def seek(self, position: int, turn: int = 0) -> None:
+        """Show a moment that has passed, and stop there; `turn` numbers the visitor's turns of the slider."""
         with self._changing():
-            self._playing, self._position = False, min(max(position, 0), self._done)
+            self._playing, self._position, self._turn = False, min(max(position, 0), self._done), turn
 
     def run_at(self, bars_per_second: float) -> None:
         """Set the speed of Play."""
         with self._changing():
             self._speed = bars_per_second
+
+    def refresh(self) -> None:
+        """Have everything drawn again: there is more to be seen of the same."""
+        with self._changing():
+            pass
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
@@ -219,16 +227,15 @@ class Engine:
     # The thread of the drawings
 
     def _paint(self) -> None:
-        while self._wait_for_news():
+        while (version := self._news()) is not None:
             start = time.monotonic()
-            self.drawn.clear()
-            self._redraw()
-            self.drawn.wait(PATIENCE_S)
+            self._draw()
             with self._change:
+                self._painted = version
                 self._change.wait_for(lambda: self._closed, max(start + FRAME_S - time.monotonic(), 0))
 
-    def _wait_for_news(self) -> bool:
+    def _news(self) -> int | None:
+        """Wait for something new to draw: its number, or None at the end."""
         with self._change:
             self._change.wait_for(lambda: self._closed or self._version != self._painted)
-            self._painted = self._version
-            return not self._closed
+            return None if self._closed else self._version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import signal
@@ -49,10 +50,15 @@ def serve(path: Path, *, host: str, port: int, plain: bool) -> None:
     with socket.create_server((host, port)) as door:
         if not _is_loopback(host):
             print(f"thinbook: {host} lets everybody on the network in, without a password", file=sys.stderr)
-        server = Server(uvicorn.Config(app, log_level="error"))
+        server = Server(uvicorn.Config(app, log_level="error", ws_per_message_deflate=False))
         # It sets this handler itself in a moment, but what is printed holds at once.
         signal.signal(signal.SIGINT, server.handle_exit)
         print(f"http://{host}:{port}  (Ctrl-C ends it)", flush=True)
+        # Threads that draw and send wait for the models' less than Python's 5 ms at every turn, and the garbage collector
+        # does not stop them all to look through what was imported.
+        sys.setswitchinterval(0.001)
+        gc.collect()
+        gc.freeze()
         server.run([door])
 
 

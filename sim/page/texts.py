@@ -61,7 +61,9 @@ def story(frames: Sequence[Frame]) -> str:
 
 
 def counterfactual(worlds: Sequence[Sequence[Frame]]) -> str:
-    """How far two worlds of one seed are apart."""
+    """How far two worlds of one seed are apart; nothing before they have begun."""
+    if not all(worlds):
+        return ""
     first, second = (frames[-1] for frames in worlds)
     gap = second.mid - first.mid
     side = "above" if gap >= 0 else "below"

@@ -147,11 +147,6 @@ class World:
         """Whether there is a bar to come."""
         return bool(self._model.running)
 
-    @property
-    def bars_total(self) -> int:
-        """Bars in all."""
-        return self._model.bars_total
-
     def step(self) -> None:
         """Let one bar pass, and keep its frame."""
         before = self._positions()
