@@ -304,3 +304,21 @@ def test_drawings_are_few_and_wait_for_one_another():
     for thread in engine._threads:
         thread.join(10)
         assert not thread.is_alive()
+
+
+def test_an_error_in_a_drawing_is_a_message_and_other_drawings_follow():
+    drawn = []
+
+    def draw():
+        drawn.append(engine.state.problem)
+        if len(drawn) in (2, 3):
+            raise KeyError("dealers")
+
+    engine = Engine(draw)
+    engine.start()
+    engine.refresh()
+    end = time.monotonic() + 20
+    while "KeyError: 'dealers'" not in drawn:
+        assert time.monotonic() < end
+        engine.refresh()
+    engine.close()

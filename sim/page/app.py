@@ -92,20 +92,20 @@ class Lab:
     shelf
         What can be opened.
     render
-        Asks Solara for the page. Where that is done, `rendered` is to be set.
+        Asks Solara for the page, of `outline`. Where that is done, `rendered` is to be set.
     """
 
     def __init__(self, shelf: Shelf, render: Callable[[], None]) -> None:
         self.shelf, self.engine = shelf, Engine(self._draw)
         self.applied = Settings(shelf.first)
         self.rendered = threading.Event()
-        self._render, self._outline = render, State()
+        self.outline, self._render = State(), render
         self._moving: dict[ipyvuetify.VuetifyTemplate, Draw] = {}
 
     def close(self) -> None:
         """End the threads and let go of the worlds."""
         self.engine.close()
-        self._outline = State()
+        self.outline = State()
 
     def follow(self, widget: ipyvuetify.VuetifyTemplate, draw: Draw) -> Callable[[], object]:
         """Have a widget show the moment from now on, until what is returned is called."""
@@ -116,9 +116,8 @@ class Lab:
     def _draw(self) -> None:
         """Draw the moment; the page around it only where that changes."""
         state = self.engine.state
-        outline = state.outline
-        if outline != self._outline:
-            self._outline = outline
+        if state.outline != self.outline:
+            self.outline = state.outline
             self.rendered.clear()
             self._render()
             self.rendered.wait(PATIENCE_S)
@@ -160,7 +159,7 @@ def Page() -> None:
 
     solara.use_effect(run, [])
     solara.use_effect(lab.rendered.set, [drawing.value])
-    state = lab.engine.state
+    state = lab.outline
     solara.Title("thinbook")
     with solara.Div(classes=["lab"]):
         Top(opened)

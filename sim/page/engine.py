@@ -220,8 +220,11 @@ class Engine:
         kind = "" if isinstance(error, ScenarioError) else f"{type(error).__name__}: "
         if kind:
             log.error("a world of the page has failed", exc_info=error)
+        problem = one_line(f"{kind}{error}")
+        if problem == self._problem:
+            return
         with self._changing():
-            self._problem = one_line(f"{kind}{error}")
+            self._problem = problem
             self._playing, self._making, self._steps = False, False, 0
 
     # The thread of the drawings
@@ -229,7 +232,10 @@ class Engine:
     def _paint(self) -> None:
         while (version := self._news()) is not None:
             start = time.monotonic()
-            self._draw()
+            try:
+                self._draw()
+            except Exception as error:
+                self._fail(error)
             with self._change:
                 self._painted = version
                 self._change.wait_for(lambda: self._closed, max(start + FRAME_S - time.monotonic(), 0))

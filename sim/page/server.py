@@ -54,8 +54,8 @@ def serve(path: Path, *, host: str, port: int, plain: bool) -> None:
         # It sets this handler itself in a moment, but what is printed holds at once.
         signal.signal(signal.SIGINT, server.handle_exit)
         print(f"http://{host}:{port}  (Ctrl-C ends it)", flush=True)
-        # Threads that draw and send wait for the models' less than Python's 5 ms at every turn, and the garbage collector
-        # does not stop them all to look through what was imported.
+        # Threads that draw and send wait less for those of the models than Python's 5 ms a turn, and the garbage
+        # collector does not stop them all to look through what was imported.
         sys.setswitchinterval(0.001)
         gc.collect()
         gc.freeze()
