@@ -122,7 +122,7 @@ def test_price_chart_has_levels_news_and_the_real_day(world):
     assert limits[0] <= min(frame.mid for frame in world.frames) <= limits[1]
     assert {6650.0, 6700.0} <= {mark.get("yAxis") for mark in line["markLine"]["data"]}
     two_days, second = World(load(NOV20), 1), replace(world.frames[-1], session=1, first=0)
-    assert charts.price_limits([two_days], [[second]]) == (6525, 6775)
+    assert charts.price_limits([two_days], [[second]]) == (6500, 6800)
     assert "real day" in [series["name"] for series in charts.price(two_days, [second], (6500, 6800))["series"]]
 
 

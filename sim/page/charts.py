@@ -21,7 +21,7 @@ from sim.analysis.tape import ticks_from_mid
 from sim.page.world import Frame, World
 from sim.palette import BLUE, GREEN, PURPLE, colour_of, name_of
 from sim.tables import Scenario
-from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns
+from sim.units import DAY, SECOND, TICK_POINTS, clock_ns, clock_text
 
 type Option = dict[str, Any]
 """What ECharts is to draw."""
@@ -42,7 +42,8 @@ SPOTS = np.linspace(0.93, 1.03, 51)
 MOST_EDGES = 24
 LABEL_ROOM = 0.1
 """Of the largest value, what two names at the ends of lines must be apart."""
-SMALL, TINY = {"color": "SOFT", "fontSize": 11}, {"color": "SOFT", "fontSize": 10}
+SMALL = {"color": "SOFT", "fontSize": 11}
+TINY = {"color": "SOFT", "fontSize": 10, "backgroundColor": "PAPER", "padding": [1, 2]}
 
 
 # What charts of time have in common
@@ -61,8 +62,12 @@ def today(frames: Sequence[Frame]) -> Sequence[Frame]:
 
 def thinned(frames: Sequence[Frame], most: int = MOST_POINTS) -> list[Frame]:
     """At most so many frames, evenly, the last one always among them."""
-    stride = -(-len(frames) // most) or 1
-    return list(frames[::-1][::stride])[::-1]
+    return _every(frames, -(-len(frames) // most))
+
+
+def _every(frames: Sequence[Frame], stride: int) -> list[Frame]:
+    """Frames at the ends of equal pieces of time, which stay the same as time goes on; the last one always."""
+    return [*frames[stride - 1 : -1 : stride], *frames[-1:]] if frames else []
 
 
 def _over_time(world: World, frames: Sequence[Frame], unit: str, **y_axis: Any) -> Option:
@@ -105,8 +110,9 @@ def _chart(x_axis: Option, y_axis: Option, **grid: Any) -> Option:
 
 
 def _line(name: str, course: Course, colour: str, **more: Any) -> Option:
-    """A line with its name at its end."""
-    label = {"show": True, "formatter": "{a}", "color": colour, "fontSize": 11, "distance": 4}
+    """A line with its name at its end, in ink: not all colours can be read on paper."""
+    label = {"show": True, "formatter": "{dot|●} {a}", "color": "INK", "fontSize": 11, "distance": 2}
+    label["rich"] = {"dot": {"color": colour, "fontSize": 12}}
     return {
         "type": "line",
         "name": name,
@@ -139,7 +145,7 @@ def _ghost(name: str, course: Course) -> Option:
     label = SMALL | {"show": True, "formatter": name, "position": "right", "distance": 2}
     mark = {"silent": True, "symbol": "circle", "symbolSize": 1, "data": [{"coord": course[-1], "label": label}]}
     dashed = {"type": [4, 4], "width": 1.2, "color": "SOFT"}
-    return _line(name, course, "SOFT", silent=True, lineStyle=dashed, endLabel={"show": False}, markPoint=mark)
+    return _line(name, course, "SOFT", silent=True, z=1, lineStyle=dashed, endLabel={"show": False}, markPoint=mark)
 
 
 # Price
@@ -186,7 +192,7 @@ def price_limits(worlds: Sequence[World], frames: Sequence[Sequence[Frame]]) -> 
     values += [
         value for world, day in zip(worlds, frames, strict=True) for _, value in _real(world, day, "price_points")
     ]
-    return 25.0 * math.floor(min(values) / 25), 25.0 * math.ceil(max(values) / 25)
+    return 50.0 * math.floor(min(values) / 50), 50.0 * math.ceil(max(values) / 50)
 
 
 def pushers(world: World, day: Sequence[Frame]) -> list[str]:
@@ -269,16 +275,16 @@ def _bars(name: str, sizes: Sequence[Any], colour: str) -> Option:
 def depth_map(world: World, frames: Sequence[Frame]) -> Option:
     """Contracts by time and distance from the mid: what thins out before a fall."""
     rows = [*range(-REACH, 0), *range(1, REACH + 1)]
-    shown = thinned(today(frames), COLUMNS)
+    stride = -(-_bars_of_day(world, frames) // COLUMNS)
+    shown = _every(today(frames), stride)
     cells = [
         (column, rows.index(row), size)
         for column, frame in enumerate(shown)
         for row, size in _distances(frame).items()
         if abs(row) <= REACH
     ]
-    clocks = [f"{frame.time_ns % DAY // (60 * MINUTE):02d}:{frame.time_ns // MINUTE % 60:02d}" for frame in shown]
     chart = _chart(
-        {"type": "category", "data": clocks, "name": "exchange time"},
+        {"type": "category", "data": _clocks(world, frames, stride), "name": "exchange time"},
         {
             "type": "category",
             "data": [f"{row:+d}" for row in rows],
@@ -307,6 +313,16 @@ def depth_map(world: World, frames: Sequence[Frame]) -> Option:
     return chart
 
 
+def _clocks(world: World, frames: Sequence[Frame], stride: int) -> list[str]:
+    """Ends of the columns of a whole day."""
+    session = world.scenario.session
+    opens, closes = session.hours_ns[frames[-1].session if frames else 0]
+    width = stride * session.bar_seconds * SECOND
+    return [
+        clock_text(min(opens + width * (column + 1), closes))[:5] for column in range(-(-(closes - opens) // width))
+    ]
+
+
 def _distances(frame: Frame) -> dict[int, int]:
     """Contracts by ticks from the mid."""
     book = np.concatenate([frame.asks, frame.bids])
@@ -320,7 +336,7 @@ def _distances(frame: Frame) -> dict[int, int]:
 def flow(world: World, frames: Sequence[Frame]) -> Option:
     """Contracts bought less sold by each group, from one column of time to the next."""
     day, stride = today(frames), -(-_bars_of_day(world, frames) // COLUMNS)
-    ends = [*day[stride - 1 : -1 : stride], *day[-1:]]
+    ends = _every(day, stride)
     chart = _over_time(world, frames, f"contracts in {stride} bars, bought (+) or sold (-)")
     for group in _acting(world, day):
         totals = [0, *(frame.bought[group] for frame in ends)]
@@ -394,10 +410,11 @@ def waterfall(world: World, frames: Sequence[Frame]) -> Option:
         strokes.append((name_of(mover), start, end, colour_of(mover)))
         start = end
     strokes.append(("price", 0.0, start, "INK"))
+    names = [f"{name} {end - start:+.1f}" for name, start, end, _ in strokes]
     chart = _chart(
-        {"type": "value", "name": "points since the prior close"},
-        {"type": "category", "data": [name for name, *_ in strokes], "inverse": True},
-        left=118,
+        {"type": "value", "name": "points since the prior close", "minInterval": 1},
+        {"type": "category", "data": names, "inverse": True},
+        left=146,
     )
     chart["yAxis"] |= {"axisTick": {"show": False}, "axisLine": {"show": False}, "splitLine": {"show": False}}
     chart["xAxis"] |= {"splitLine": {"show": True, "lineStyle": {"color": "LINE"}}}
@@ -426,7 +443,8 @@ def dealers(world: World, frames: Sequence[Frame], greek: str) -> Option:
     spots = (frame.base * SPOTS).round(1).tolist()
     place = GREEKS.index(greek)
     values = [frame.dealers.greeks(spot)[place] for spot in spots]
-    chart = _chart({"type": "value", "name": "index points", "min": spots[0], "max": spots[-1]}, {"name": UNITS[greek]})
+    across = {"type": "value", "name": "index points", "min": spots[0], "max": spots[-1]}
+    chart = _chart(across, {"name": UNITS[greek], "nameGap": 26}, top=46)
     chart["xAxis"]["axisLabel"] = SMALL | {"hideOverlap": True, "showMinLabel": False, "showMaxLabel": False}
     here = {"xAxis": frame.mid, "label": {"formatter": f"{frame.mid:,.2f}", "color": "INK", "fontSize": 11}}
     mark = {"silent": True, "symbol": "none", "lineStyle": {"color": "INK", "type": "solid"}, "data": [here]}
@@ -466,14 +484,14 @@ def network(world: World, frames: Sequence[Frame]) -> Option:
         "animation": False,
         "textStyle": {"fontFamily": "Roboto, sans-serif"},
         "tooltip": {"confine": True, "backgroundColor": "PAPER", "textStyle": {"color": "INK", "fontSize": 12}},
-        "xAxis": [],
-        "yAxis": [],
-        "grid": [],
+        "xAxis": {"type": "value", "min": -1, "max": 1, "show": False},
+        "yAxis": {"type": "value", "min": -1, "max": 1, "show": False},
+        "grid": {"left": 60, "right": 60, "top": 48, "bottom": 80},
         "series": [
             {
                 "type": "graph",
                 "layout": "none",
-                "top": 28,
+                "coordinateSystem": "cartesian2d",
                 "edgeSymbol": ["none", "arrow"],
                 "edgeSymbolSize": 9,
                 "data": [_node(name, data, places[name]) for name, data in graph.nodes(data=True)],
@@ -518,9 +536,8 @@ def _node(name: str, data: Mapping[str, float], place: Sequence[float]) -> Optio
     label = f"{name_of(name)}\n{points}".strip()
     return {
         "name": name,
-        "x": 1.4 * float(place[0]),
-        "y": -float(place[1]),
-        "symbolSize": 14 + 5 * math.sqrt(abs(data["points"])),
+        "value": [float(place[0]), float(place[1])],
+        "symbolSize": 14 + 4 * math.sqrt(abs(data["points"])),
         "itemStyle": {"color": _source_colour(name)},
         "label": {
             "show": True,

@@ -55,9 +55,14 @@ def story(frames: Sequence[Frame]) -> str:
     change = sum(moved.values())
     span = f"in {LATELY_MINUTES} minutes" if start else "since the prior close"
     way = 1 if change >= 0 else -1
-    largest = sorted((group for group in moved if way * moved[group] > 0), key=lambda group: -way * moved[group])[:2]
-    who = " and ".join(f"{name_of(group)} {moved[group]:+.1f}" for group in largest)
-    return f"{'Up' if way > 0 else 'Down'} {abs(change):.1f} points {span}" + (f": most by {who}." if who else ".")
+    said = f"{'Up' if way > 0 else 'Down'} {abs(change):.1f} points {span}"
+    first, *others = sorted(moved, key=lambda group: -way * moved[group])
+    if way * moved[first] <= 0:
+        return f"{said}."
+    second = max(others, key=lambda group: abs(moved[group]))
+    joined = " and" if way * moved[second] > 0 else ", against"
+    who = [f"{name_of(group)} {moved[group]:+.1f}" for group in (first, second)]
+    return f"{said}: most by {who[0]}{joined} {who[1]}."
 
 
 def counterfactual(worlds: Sequence[Sequence[Frame]]) -> str:
@@ -92,12 +97,18 @@ def _row(decision: Decision) -> str:
     dot = f'<i style="background:{colour_of(decision.group)}"></i>'
     cells = (
         f'<td class="number">{clock_text(decision.time_ns)}</td>',
-        f"<td>{dot}{escape(decision.name)}</td>",
+        f"<td>{dot}{escape(_who(decision))}</td>",
         f"<td>{escape(in_words(decision.alarm, decision.detail))}</td>",
         f'<td class="number">{"buys" if decision.contracts > 0 else "sells"} {abs(decision.contracts):,}</td>',
         f'<td class="number">{_span(decision.seconds)}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _who(decision: Decision) -> str:
+    """The trader in words: "ETF traders [21]"; a crowd that is not called as its group keeps its name."""
+    crowd, bracket, index = decision.name.partition("[")
+    return f"{name_of(decision.group) if crowd == decision.group else crowd} {bracket}{index}".strip()
 
 
 def _span(seconds: float) -> str:
