@@ -10,8 +10,10 @@ import pytest
 import solara
 from mesa.visualization import SolaraViz, make_plot_component
 
+from sim import DEFAULT_SEED
 from sim.model import MarketModel
 from sim.page import plain
+from sim.scenario import load
 
 NOV20 = Path(__file__).parents[1] / "configs" / "nov20.toml"
 
@@ -70,6 +72,16 @@ def test_step_reset_and_dials(tab):
     assert shown.number("Depth of the book, $M") == 2
     shown.click("Step")
     assert shown.number("Price, index points") != first
+
+
+def test_the_day_of_the_default_seed_and_bounds_on_what_a_browser_sends():
+    scenario = load(NOV20)
+    shown = plain.LiveModel(scenario).picture.settings
+    assert (shown["rng"], shown["depth_musd"]) == (DEFAULT_SEED, scenario.depth_musd)
+    wild = {"depth_musd": 1e9, "agents.ctas.contracts": "all", "agents.value.limit_contracts": -1.0}
+    held = plain.LiveModel(scenario, rng=10**12, **wild).picture
+    assert held.problem == ""
+    assert held.settings == shown | {"rng": 999, "depth_musd": 20, "agents.value.limit_contracts": 0}
 
 
 def test_play_waits_for_a_page_that_is_slower_than_the_model(tab, monkeypatch):

@@ -107,11 +107,15 @@ class Lab:
         self.engine.close()
         self.outline = State()
 
-    def follow(self, widget: ipyvuetify.VuetifyTemplate, draw: Draw) -> Callable[[], object]:
+    def follow(self, widget: ipyvuetify.VuetifyTemplate, draw: Draw) -> Callable[[], None]:
         """Have a widget show the moment from now on, until what is returned is called."""
+
+        def leave() -> None:
+            del self._moving[widget]
+
         self._moving[widget] = draw
         self.engine.refresh()
-        return lambda: self._moving.pop(widget)
+        return leave
 
     def _draw(self) -> None:
         """Draw the moment; the page around it only where that changes."""
@@ -456,7 +460,7 @@ def _price(lab: Lab, world: World, place: int, name: str) -> None:
 def _told(frames: list[Frame]) -> str:
     """Numbers of the moment, and its story."""
     numbers = "".join(
-        f"<div><dt>{escape(label)}</dt><dd>{escape(value)}<small>{escape(unit)}</small></dd></div>"
+        f"<div><dt>{escape(label)}</dt><dd>{escape(value)} <small>{escape(unit)}</small></dd></div>"
         for label, value, unit in texts.numbers(frames)
     )
     return f'<dl class="numbers">{numbers}</dl><p class="story">{escape(texts.story(frames))}</p>'
@@ -489,12 +493,15 @@ def _drawn(option: Option, label: str) -> Mapping[str, object]:
 def _decisions(lab: Lab, worlds: tuple[World, ...], two: list[str], least: solara.Reactive[str]) -> None:
     with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "260px"}):
         _select("Size", least.value, list(LEAST), least.set)
-    contracts = LEAST[least.value]
+
+    def table(place: int) -> Callable[[State], str]:
+        return lambda state: texts.decisions(state.frames(place), LEAST[least.value])
+
     told = {"tabindex": "0", "role": "region", "aria-label": "Decisions, newest first"}
     with solara.Div(classes=two):
         for place in range(len(worlds)):
             with solara.Div(classes=["scroll"], attributes=told):
-                _moving_html(lab, lambda state, place=place: texts.decisions(state.frames(place), contracts))
+                _moving_html(lab, table(place))
 
 
 # Small parts

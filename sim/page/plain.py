@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import solara
 from mesa.visualization import Slider, SolaraViz
@@ -34,11 +34,12 @@ from mesa.visualization.utils import update_counter
 from solara.components import echarts
 from solara.components.echarts import EchartsWidget
 
+from sim import DEFAULT_SEED
 from sim.analysis.day import WATCHED_POINTS
 from sim.model import MarketModel
 from sim.page.app import SCENARIO
 from sim.page.charts import strikes
-from sim.page.settings import value_at
+from sim.page.settings import Dial, value_at
 from sim.palette import GREEN, GREY, HUES, VERMILION, colour_of, name_of
 from sim.scenario import load, one_line
 from sim.tables import Scenario
@@ -70,26 +71,16 @@ type Option = dict[str, Any]
 """What ECharts is to draw."""
 
 
-class Dial(NamedTuple):
-    """A slider: key of the scenario, label with its unit, range and step."""
-
-    key: str
-    label: str
-    low: float
-    high: float
-    step: float
-
-
 DIALS = (
-    Dial("depth_musd", "Depth of the book, $M", 0.5, 20.0, 0.1),
-    Dial("options.scale", "Option book, times", 0.0, 2.0, 0.05),
-    Dial("agents.ctas.contracts", "Trend followers, contracts", 0.0, 100_000.0, 1000.0),
-    Dial("agents.hedgers.contracts_per_hour", "Put buyers, contracts an hour", 0.0, 3000.0, 50.0),
-    Dial("agents.value.limit_contracts", "Value traders, contracts", 0.0, 100_000.0, 1000.0),
-    Dial("agents.stops.cluster_contracts", "Stops of a cluster, contracts", 0.0, 3000.0, 50.0),
-    Dial("rng", "Seed", 1, 999, 1),
+    Dial("depth_musd", "Depth of the book, $M", "$M a side", 0.5, 20.0, 0.1),
+    Dial("options.scale", "Option book, times", "times", 0.0, 2.0, 0.05),
+    Dial("agents.ctas.contracts", "Trend followers, contracts", "contracts", 0.0, 100_000.0, 1000.0),
+    Dial("agents.hedgers.contracts_per_hour", "Put buyers, contracts an hour", "contracts an hour", 0.0, 3000.0, 50.0),
+    Dial("agents.value.limit_contracts", "Value traders, contracts", "contracts", 0.0, 100_000.0, 1000.0),
+    Dial("agents.stops.cluster_contracts", "Stops of a cluster, contracts", "contracts", 0.0, 3000.0, 50.0),
+    Dial("rng", "Seed", "", 1, 999, 1),
 )
-"""What can be turned on the page, as far as the scenario has it."""
+"""What can be turned on the page, as far as the scenario has it. Mesa shows labels alone, so units stand in them."""
 
 
 # A model as the page holds it
@@ -140,15 +131,16 @@ class LiveModel:
         them gives up.
     """
 
-    def __init__(self, config: Scenario, rng: int = 1, **overrides: Any) -> None:
+    def __init__(self, config: Scenario, rng: int = DEFAULT_SEED, **overrides: Any) -> None:
         self.picture = Picture()
         self.drawn = threading.Event()
         self._model: MarketModel | None = None
         # Pause and Play, or Pause and Step, can be quicker than the step under way.
         self._stepping = threading.Lock()
         with self._watched():
-            self._model = MarketModel(config, rng=rng, **overrides)
-            self.picture = Picture(settings(self._model.config, rng), strikes(self._model.config))
+            wanted = overrides | bounded(config, overrides | {"rng": rng})
+            self._model = MarketModel(config, **wanted)
+            self.picture = Picture(settings(self._model.config, wanted["rng"]), strikes(self._model.config))
             self._at_open = self._positions(self._model)
 
     @property
@@ -204,6 +196,14 @@ def settings(scenario: Scenario, seed: int) -> dict[str, float]:
     return {key: value for key, value in values.items() if value is not None}
 
 
+def bounded(scenario: Scenario, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for dials from the browser within their ranges; the scenario's own where there is no number."""
+    own = settings(scenario, DEFAULT_SEED)
+    dials = [dial for dial in DIALS if dial.key in own and wanted.get(dial.key, own[dial.key]) != own[dial.key]]
+    turned = {dial.key: dial.widened(own[dial.key]).within(wanted[dial.key], own[dial.key]) for dial in dials}
+    return {"rng": DEFAULT_SEED} | turned
+
+
 # Charts
 
 
@@ -253,7 +253,7 @@ def flow_chart(picture: Picture) -> Option:
         "icon": "roundRect",
         "textStyle": {"color": GREY},
     }
-    chart["grid"]["right"] = 110
+    chart["grid"]["right"] = 136
     return chart
 
 
@@ -334,7 +334,7 @@ def Headline(live: solara.Reactive[LiveModel]) -> None:
 
 def _numbers(picture: Picture) -> list[tuple[str, str]]:
     """What the headline says."""
-    dials = [(dial.label, f"{picture.settings[dial.key]:g}") for dial in DIALS if dial.key in picture.settings]
+    dials = [(dial.label, f"{picture.settings[dial.key]:,g}") for dial in DIALS if dial.key in picture.settings]
     if not picture.bars:
         return dials
     bar = picture.bars[-1]
@@ -365,9 +365,8 @@ def Page() -> None:
 
 def _sliders(scenario: Scenario) -> dict[str, Slider]:
     """Mesa's sliders for the dials a scenario has; a value beyond a dial's range widens it."""
-    values = settings(scenario, seed=1)
+    values = settings(scenario, DEFAULT_SEED)
     return {
-        dial.key: Slider(dial.label, value, min(dial.low, value), max(dial.high, value), dial.step, dtype=type(value))
-        for dial in DIALS
-        if (value := values.get(dial.key)) is not None
+        dial.key: Slider(dial.label, values[dial.key], dial.low, dial.high, dial.step, dtype=type(values[dial.key]))
+        for dial in (dial.widened(values[dial.key]) for dial in DIALS if dial.key in values)
     }

@@ -256,7 +256,7 @@ def against_spot(day: Day) -> Figure:
     """The starting book's delta, gamma and vanna against the index level, and the range of the day."""
     figure = Figure(figsize=TALL)
     panels = figure.subplots(3, 1, sharex=True)
-    figure.subplots_adjust(left=0.12, right=0.98, top=0.93, bottom=0.09, hspace=0.42)
+    figure.subplots_adjust(left=0.12, right=0.94, top=0.93, bottom=0.09, hspace=0.42)
     mids = day.bars["mid"]
     spots = np.linspace(0.985 * mids.min(), 1.015 * mids.max(), 81)
     values = day.against_spot(spots)
@@ -267,13 +267,13 @@ def against_spot(day: Day) -> Figure:
         if axes is panels[0]:
             axes.text(
                 mids.mean(),
-                1,
+                0.97,
                 "range of the day",
                 transform=axes.get_xaxis_transform(),
                 fontsize=8,
                 alpha=SOFT,
                 ha="center",
-                va="bottom",
+                va="top",
             )
         axes.axhline(0, color=INK, alpha=0.5, linewidth=0.8)
         axes.plot(line.index, line, color=colour_of("dealers"), linewidth=WIDTH)
@@ -385,7 +385,8 @@ def _clock(axes: Axes, day: Day, *, labelled: bool) -> None:
     """Hours of the session along the axis."""
     start, end = (moment % DAY / HOUR for moment in day.hours)
     axes.set_xlim(start, end)
-    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10] if end - start > 2 else [1, 2, 2.5, 5, 10]))
+    most = 8 if axes.figure.get_figure(root=True).get_figwidth() > HALF[0] else 4
+    axes.xaxis.set_major_locator(MaxNLocator(most, steps=[1, 2, 5, 10] if end - start > 2 else [1, 2, 2.5, 5, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{int(hour):02d}:{round(hour % 1 * 60):02d}"))
     axes.tick_params(labelbottom=labelled)
     if labelled:
