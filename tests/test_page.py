@@ -82,6 +82,9 @@ class Tab:
     def wait(self, what):
         """Wait for something of the engine's state, and then for its drawing."""
         engine, end = self.lab.engine, time.monotonic() + 60
+        # What was changed may be rendered by another thread that was rendering already.
+        with self.rendered.thread_lock:
+            pass
         while not what(engine.state) or engine._painted != engine._version:
             assert time.monotonic() < end, engine.state
             time.sleep(0.02)
@@ -145,11 +148,23 @@ def test_no_drawing_answers_a_turn_with_a_value_from_before_it(tab, monkeypatch)
         patch.setattr(app.charts, "price", slow)
         shown.click("Step")
         assert under_way.wait(60)
+        while shown.lab.engine.state.position < 3:
+            time.sleep(0.01)
         shown.turn("Time", 1)
         go_on.set()
         shown.wait(lambda state: state.position == 1)
     assert answers == [(1, 1)]
     assert (slider.value, slider.high) == (1, 3)
+
+
+def test_time_passes_without_a_rendering_of_the_whole_page(tab):
+    shown = tab()
+    shown.step()
+    rendered, price = shown.lab.rendered, shown.number("Price")
+    rendered.clear()
+    shown.step(3)
+    assert not rendered.is_set()
+    assert shown.number("Price") != price
 
 
 def test_play_and_pause(tab):
@@ -385,6 +400,14 @@ class Visit:
         """Wait until so many bars are shown."""
         self.until(f"document.querySelector('[role=slider][aria-label^=Time]').ariaValueNow >= {bars}")
 
+    def seen_with_the_keyboard(self):
+        """Whether the focus is seen on tabs, sliders and switches."""
+        script = """element => { element.focus(); return getComputedStyle(element.closest('.v-input--switch') ||
+            element.querySelector('.v-slider__thumb') || element).outlineStyle }"""
+        kinds = ("[role=tab]", "[role=slider][aria-label^=Depth]", "[role=switch]")
+        self.page.keyboard.press("Tab")
+        return [self.page.locator(kind).first.evaluate(script) for kind in kinds] == ["solid"] * 3
+
     def click(self, name):
         self.page.get_by_role("button", name=name, exact=True).click()
 
@@ -413,10 +436,42 @@ def test_the_page_in_a_browser(chromium, served, tmp_path, scheme, width):
         visit.page.get_by_role("tab", name=view).click()
         visit.page.screenshot(path=tmp_path / f"{scheme}-{width}-{view}.png", full_page=True)
     assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+    for tab in visit.page.get_by_role("tab").all():
+        place = tab.bounding_box()
+        assert place["x"] >= 0
+        assert place["x"] + place["width"] <= width
+    assert visit.seen_with_the_keyboard()
     assert other.position == 0
     assert visit.wrong + other.wrong == []
     visit.page.close()
     other.page.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("view", ["Who moved it", "Book"])
+def test_ten_frames_a_second_while_the_model_runs_as_fast_as_it_can(chromium, served, view):
+    """Frames that the browser has painted with another moment, in six seconds, on a machine with nothing else to do."""
+    visit = Visit(chromium, served[0])
+    visit.page.get_by_role("tab", name=view).click()
+    visit.page.evaluate(
+        """() => {
+            const slider = document.querySelector('[role=slider][aria-label^=Time]');
+            let last = slider.ariaValueNow;
+            window.painted = 0;
+            const look = () => {
+                if (slider.ariaValueNow !== last) { last = slider.ariaValueNow; window.painted += 1; }
+                requestAnimationFrame(look);
+            };
+            look();
+        }"""
+    )
+    visit.click("Play")
+    visit.wait(1)
+    start, before = time.monotonic(), visit.page.evaluate("painted")
+    time.sleep(6)
+    frames = (visit.page.evaluate("painted") - before) / (time.monotonic() - start)
+    visit.page.close()
+    assert frames >= 10
 
 
 def test_ctrl_c_ends_it_while_it_plays(chromium, served):

@@ -116,6 +116,47 @@ def test_a_day_is_thinned_to_what_a_screen_can_show(world):
     assert thin[-1] is many[-1]
 
 
+def test_columns_of_time_stay_where_they_are_as_time_goes_on():
+    early, late = charts._every(range(40), 6), charts._every(range(45), 6)
+    assert early == [5, 11, 17, 23, 29, 35, 39]
+    assert late[: len(early) - 1] == early[:-1]
+    assert charts._every([], 6) == []
+
+
+def test_names_on_charts_are_in_ink_which_can_be_read(world):
+    lines = [series for chart in ALL for series in chart(world, world.frames)["series"] if "endLabel" in series]
+    assert len(lines) > 10
+    assert {line["endLabel"]["color"] for line in lines if line["endLabel"]["show"]} == {"INK"}
+
+
+def test_the_drawings_of_a_whole_day_are_cheap(world):
+    """All charts of the page together, in the thread's own time: some 25 ms. A drawing has the price and one view."""
+    day = world.frames * 33
+    limits = charts.price_limits([world], [day])
+    start = time.thread_time()
+    for _ in range(5):
+        json.dumps([charts.price(world, day, limits), *(chart(world, day) for chart in ALL)])
+    assert (time.thread_time() - start) / 5 < 0.15
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (
+            {"ctas": -8.0, "dealers": -4.0, "value": 1.0},
+            "Down 11.0 points {}: most by trend followers -8.0 and dealers -4.0.",
+        ),
+        (
+            {"ctas": -1.0, "dealers": -4.0, "value": 9.0},
+            "Up 4.0 points {}: most by value traders +9.0, against dealers -4.0.",
+        ),
+        ({"ctas": 0.0, "dealers": 0.0, "value": 0.0}, "Up 0.0 points {}."),
+    ],
+)
+def test_the_story_says_who_pushed_and_against_whom(world, points, said):
+    assert texts.story([replace(world.frames[0], points=points)]) == said.format("since the prior close")
+
+
 def test_price_chart_has_levels_news_and_the_real_day(world):
     limits = charts.price_limits([world], [world.frames])
     line = next(series for series in charts.price(world, world.frames, (6600, 6800))["series"] if "markLine" in series)
@@ -148,6 +189,7 @@ def test_reasons_in_words(alarm, detail, said):
 
 def test_decisions_come_newest_first_and_escaped(world):
     text = texts.decisions(world.frames, 1)
+    assert "ETF traders [" in text
     times = [line.split("<")[0] for line in text.split('<td class="number">')[1::3]]
     assert times == sorted(times, reverse=True)
     assert len(times) == texts.MOST_DECISIONS

@@ -494,8 +494,10 @@ def _decisions(lab: Lab, worlds: tuple[World, ...], two: list[str], least: solar
     with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "260px"}):
         _select("Size", least.value, list(LEAST), least.set)
 
+    contracts = LEAST[least.value]
+
     def table(place: int) -> Callable[[State], str]:
-        return lambda state: texts.decisions(state.frames(place), LEAST[least.value])
+        return lambda state: texts.decisions(state.frames(place), contracts)
 
     told = {"tabindex": "0", "role": "region", "aria-label": "Decisions, newest first"}
     with solara.Div(classes=two):
