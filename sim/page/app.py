@@ -493,7 +493,6 @@ def _drawn(option: Option, label: str) -> Mapping[str, object]:
 def _decisions(lab: Lab, worlds: tuple[World, ...], two: list[str], least: solara.Reactive[str]) -> None:
     with solara.Div(classes=["line", "note"]), solara.Div(style={"width": "260px"}):
         _select("Size", least.value, list(LEAST), least.set)
-
     contracts = LEAST[least.value]
 
     def table(place: int) -> Callable[[State], str]:
