@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from threading import Thread
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 from joblib.externals.loky import get_reusable_executor
 
+from sim.sweep import worker
 from sim.sweep.design import SweepError
 from sim.sweep.parts import ASIDE, FAILED, PARTS, PLAN, Job, make, read_part, status_of
 
@@ -31,8 +29,6 @@ MOST_DEATHS = 3
 CONNECT_SECONDS = 15
 IDLE_SECONDS = 300
 """Workers are kept so long for the next sweep of the same process: they take seconds to start."""
-FOLLOW_SECONDS = 0.5
-"""So often a worker looks whether its parent is still there."""
 LOOK_AHEAD = 2
 """Runs handed out for each worker: the next one must not wait for the parent."""
 
@@ -177,24 +173,12 @@ def _set_aside(job: Job) -> None:
 @contextmanager
 def _loky(workers: int) -> Iterator[Executor]:
     """Processes of this machine."""
-    pool = get_reusable_executor(workers, timeout=IDLE_SECONDS, initializer=_obey, initargs=(os.getpid(),))
+    pool = get_reusable_executor(workers, timeout=IDLE_SECONDS, initializer=worker.start, initargs=(os.getpid(),))
     try:
         yield pool
     except BaseException:
         pool.shutdown(wait=True, kill_workers=True)
         raise
-
-
-def _obey(parent: int) -> None:
-    """Ctrl-C is the parent's business, a worker is told by it; a worker whose parent was killed goes, too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_follow, args=(parent,), daemon=True).start()
-
-
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(FOLLOW_SECONDS)
-    os._exit(1)
 
 
 @contextmanager
