@@ -140,7 +140,7 @@ class Recorder:
     def frames(self, market: Market) -> dict[str, pd.DataFrame]:
         """All tables of the run so far."""
         return {
-            "bars": pd.DataFrame(self._bars).astype({"time_ns": np.int64}),
+            "bars": pd.DataFrame(self._bars),
             "trades": _tape(market.tape(TRADE_TAPE, TRADES), TRADE_COLUMNS),
             "quotes": _tape(market.tape(QUOTE_TAPE, QUOTES), QUOTE_COLUMNS),
             "decisions": self._decision_table(),
@@ -150,20 +150,20 @@ class Recorder:
 
     def _decision_table(self) -> pd.DataFrame:
         table = pd.DataFrame(map(self._decision_row, self._decisions), columns=DECISION_COLUMNS)
-        return table.astype(dict.fromkeys(DECISION_INTEGERS, np.int64))  # also where nobody decides
+        return table.astype(dict.fromkeys(DECISION_INTEGERS, np.int64)) if table.empty else table
 
     def _agents(self) -> pd.DataFrame:
-        bars, people = len(self._snapshots), len(self._traders)
-        values = np.concatenate(self._snapshots)
-        frame = pd.DataFrame(values, columns=["position", "cash_cents", "delta", "gamma", "vanna"])
-        frame = frame.astype({"position": np.int64, "cash_cents": np.int64})
-        frame.insert(0, "time_ns", np.repeat([bar["time_ns"] for bar in self._bars], people).astype(np.int64))
-        for place, column in enumerate(("owner", "name", "crowd", "group"), start=1):
-            kinds = pd.Categorical([getattr(trader, column) for trader in self._traders])
-            codes = np.tile(kinds.codes, bars)
-            frame.insert(place, column, pd.Categorical.from_codes(codes, categories=kinds.categories))
-        frame["owner"] = frame["owner"].astype(np.int64)
-        return frame.rename(columns={"owner": "agent"})
+        times = np.array([bar["time_ns"] for bar in self._bars], np.int64)
+        whose = np.tile(np.arange(len(self._traders)), len(times))
+        owners = np.array([trader.owner for trader in self._traders])
+        kinds = {key: pd.Categorical([getattr(who, key) for who in self._traders]) for key in ("name", "crowd", "group")}
+        position, cash, *greeks = np.concatenate(self._snapshots).T
+        return pd.DataFrame(
+            {"time_ns": np.repeat(times, len(owners)), "agent": owners[whose]}
+            | {key: kind.take(whose) for key, kind in kinds.items()}
+            | {"position": position.astype(np.int64), "cash_cents": cash.astype(np.int64)}
+            | dict(zip(("delta", "gamma", "vanna"), greeks, strict=True))
+        )
 
     def _depth_table(self) -> pd.DataFrame:
         sides = [side for bar in self._depths for side in bar]

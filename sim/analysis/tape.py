@@ -79,9 +79,9 @@ def mid_moves(quotes: pd.DataFrame) -> np.ndarray:
 def movers(quotes: pd.DataFrame, owner_group: Mapping[int, str]) -> pd.Series:
     """Group credited with each row of quotes, (n,): its owner's, AUCTION for a day's first row by nobody, else HALT."""
     nobody = quotes["owner"] == 0
-    days = quotes["time_ns"] // DAY
-    opening = ~pd.DataFrame({"day": days, "book": quotes["book"]}).duplicated()
-    groups = quotes["owner"].map(owner_group).astype(object).fillna(UNKNOWN)
+    opening = ~pd.DataFrame({"day": quotes["time_ns"] // DAY, "book": quotes["book"]}).duplicated()
+    names = [*dict.fromkeys(owner_group.values()), UNKNOWN]
+    groups = pd.Series(np.array(names, object)[_places(quotes["owner"], owner_group, names)], quotes.index)
     return groups.mask(nobody, HALT).mask(nobody & opening, AUCTION)
 
 
@@ -106,10 +106,16 @@ def contracts_by_group(trades: pd.DataFrame, owner_group: Mapping[int, str]) -> 
 
     A trade counts for its taker and for its maker: gross adds up to twice the volume, net to zero, taken to the volume.
     """
+    names = [*dict.fromkeys(owner_group.values()), UNKNOWN]
+    taker, maker = (_places(trades[side], owner_group, names) for side in ("taker", "maker"))
     size, bought = trades["size"], trades["size"] * trades["side"]
-    by_taker = pd.DataFrame({"gross": size, "net": bought, "taken": size}).groupby(trades["taker"]).sum()
-    by_maker = pd.DataFrame({"gross": size, "net": -bought, "taken": 0}).groupby(trades["maker"]).sum()
-    by_owner = by_taker.add(by_maker, fill_value=0)
-    group = by_owner.index.map(lambda owner: owner_group.get(owner, UNKNOWN))
-    groups = dict.fromkeys([*owner_group.values(), *group])
-    return by_owner.groupby(group).sum().reindex(list(groups), fill_value=0).astype(np.int64)
+    taken, made = np.bincount(taker, size, len(names)), np.bincount(maker, size, len(names))
+    net = np.bincount(taker, bought, len(names)) - np.bincount(maker, bought, len(names))
+    by_group = pd.DataFrame({"gross": taken + made, "net": net, "taken": taken}, names).astype(np.int64)
+    return by_group if by_group["gross"].iloc[-1] else by_group.iloc[:-1]
+
+
+def _places(owners: pd.Series, owner_group: Mapping[int, str], names: list[str]) -> np.ndarray:
+    """Place of every owner's group among the names, (n,); the last one if no table knows the owner."""
+    place_of = np.array([names.index(group) for group in [*owner_group.values(), names[-1]]])
+    return place_of[pd.Index(owner_group).get_indexer(owners)]
