@@ -156,7 +156,9 @@ class Recorder:
         times = np.array([bar["time_ns"] for bar in self._bars], np.int64)
         whose = np.tile(np.arange(len(self._traders)), len(times))
         owners = np.array([trader.owner for trader in self._traders])
-        kinds = {key: pd.Categorical([getattr(who, key) for who in self._traders]) for key in ("name", "crowd", "group")}
+        kinds = {
+            key: pd.Categorical([getattr(who, key) for who in self._traders]) for key in ("name", "crowd", "group")
+        }
         position, cash, *greeks = np.concatenate(self._snapshots).T
         return pd.DataFrame(
             {"time_ns": np.repeat(times, len(owners)), "agent": owners[whose]}

@@ -22,7 +22,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from sim.sweep import worker
 from sim.sweep.design import SweepError
-from sim.sweep.parts import ASIDE, FAILED, PARTS, PLAN, Job, make, read_part, status_of
+from sim.sweep.parts import ASIDE, FAILED, PARTS, PLAN, Job, make, read_part
 
 MOST_DEATHS = 3
 """A run that has killed so many workers, alone, is set aside."""
@@ -56,14 +56,14 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
     state = State()
     for job in jobs:
         part = read_part(job.part)
-        made = part is not None and not (retry_failed and status_of(part) == FAILED)
+        failed = part is not None and part["status"] == FAILED
+        made = part is not None and not (retry_failed and failed)
         given_up = not made and not retry_failed and job.aside.exists()
         state.runs += 1
+        state.done += made
+        state.failed += made and failed
         state.waits.append(not made and not given_up)
-        if made:
-            state.done += 1
-            state.failed += status_of(part) == FAILED
-        elif given_up:
+        if given_up:
             state.aside.append(str(job))
         elif part is None and job.part.exists():
             state.damaged.append(job.part)
@@ -125,7 +125,7 @@ def run_all(
     while suspects := _work(jobs, pools, pools.workers, finished):
         for job in suspects:
             if (part := read_part(job.part)) is not None:
-                finished(job, status_of(part), 0.0)
+                finished(job, part["status"], 0.0)
             elif not _survives(job, pools, finished):
                 _set_aside(job)
                 aside.append(job)

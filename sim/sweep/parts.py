@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import batched, chain
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
 SOURCES = ("sim", "agents")
 BATCH = 100
 """Runs that are read or written at a time."""
+PIECES = 10
+"""Such batches that are put into a table at a time."""
 DONE, FAILED = "done", "failed"
 
 
@@ -140,21 +143,24 @@ def _flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value.item() if isinstance(value, np.generic) else value
 
 
-def _row(job: Job, status: str, result: Mapping[str, Any]) -> pa.Table:
-    """A table of one row: which run and what came out; what varied is the plan's, for sweeps may share a run."""
-    about = {"run": job.name, "seed": job.seed, "status": status}
-    columns = {key: pa.array([value]) for key, value in about.items()}
-    columns["error"] = pa.array([result.get("error")], pa.string())
-    return pa.table(columns | {key: _column([value]) for key, value in result.items() if key != "error"})
+def _row(job: Job, status: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    """A part: which run and what came out; what varied is the plan's, for sweeps may share a run."""
+    about = {"run": job.name, "seed": job.seed, "status": status, "error": None}
+    return about | {key: _plain(value) for key, value in result.items()}
 
 
-def _column(values: list[Any]) -> pa.Array:
-    """Values as a column; numbers are doubles whatever they happen to be in one run, so that parts fit together."""
-    if all(isinstance(value, bool | None) for value in values):
-        return pa.array(values)
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
-        return pa.array([str(value) for value in values])
-    return pa.array([float(value) for value in values])
+def _plain(value: Any) -> bool | float | str | None:
+    """A value for a column; numbers are doubles whatever they happen to be in one run, so that parts fit together."""
+    if value is None or isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, int | float) else str(value)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows as a table; columns that only some of them have are empty in the others."""
+    kinds = {"error": pa.string()}
+    keys = dict.fromkeys(chain.from_iterable(rows))
+    return pa.table({key: pa.array([row.get(key) for row in rows], kinds.get(key)) for key in keys})
 
 
 def _write(path: Path, table: pa.Table) -> None:
@@ -163,37 +169,33 @@ def _write(path: Path, table: pa.Table) -> None:
         pq.write_table(table, draft, write_page_checksum=True)
 
 
-def _write_part(path: Path, row: pa.Table) -> None:
+def _write_part(path: Path, row: Mapping[str, Any]) -> None:
     """Write a part. One row needs no statistics, dictionaries or second schema: they would take half of the file."""
     lean = {"write_statistics": False, "use_dictionary": False, "store_schema": False}
-    with aside(path) as draft, pq.ParquetWriter(draft, row.schema, write_page_checksum=True, **lean) as writer:
-        writer.write_table(row)
+    table = _table([row])
+    with aside(path) as draft, pq.ParquetWriter(draft, table.schema, write_page_checksum=True, **lean) as writer:
+        writer.write_table(table)
         writer.add_key_value_metadata({"content": _content_digest(row)})
 
 
-def _content_digest(row: pa.Table) -> str:
+def _content_digest(row: Mapping[str, Any]) -> str:
     """Digest of names and values: checksums of pages leave the names out."""
-    return hashlib.sha256(json.dumps(row.to_pylist()).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(row).encode()).hexdigest()
 
 
 # Reading
 
 
-def read_part(path: Path) -> pa.Table | None:
-    """A part, or None if it is not there, damaged or not the one that its name says."""
+def read_part(path: Path) -> dict[str, Any] | None:
+    """A part, its values by name, or None if it is not there, damaged or not the one that its name says."""
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            row, metadata = file.read(use_threads=False), file.metadata.metadata
+            (row,), metadata = file.read(use_threads=False).to_pylist(), file.metadata.metadata
         whole = metadata[b"content"].decode() == _content_digest(row)
     except Exception:
         # One wrong bit of a file may trip its reader anywhere.
         return None
-    return row if whole and row.num_rows == 1 and row["run"][0].as_py() == path.stem else None
-
-
-def status_of(row: pa.Table) -> str:
-    """Whether the run of a part is done or failed."""
-    return str(row["status"][0].as_py())
+    return row if whole and row["run"] == path.stem else None
 
 
 # The plan
@@ -215,7 +217,7 @@ def _plan_rows(jobs: Sequence[Job]) -> pa.Table:
     about = {key: [getattr(job, key) for job in jobs] for key in ("point", "seed", "scenario")}
     modules = pa.array([job.modules for job in jobs], pa.list_(pa.string()))
     factors = [dict(job.factors) for job in jobs]
-    columns = {key: _column([values[key] for values in factors]) for key in factors[0]}
+    columns = {key: pa.array([_plain(values[key]) for values in factors]) for key in factors[0]}
     return pa.table({"run": [job.name for job in jobs]} | about | {"modules": modules} | columns)
 
 
@@ -281,12 +283,22 @@ def table_of(folder: Path) -> pd.DataFrame:
 
 
 def write_table(folder: Path, file: Path) -> None:
-    """Write the table of a sweep, CSV or Parquet by the file's name, piece by piece; errors as of `table_of`."""
+    """Write the table of a sweep, CSV or Parquet by the file's name; errors as of `table_of`.
+
+    Pieces are written beside it first: which columns there are is known when all parts are read.
+    """
     check_table_name(file)
-    schema = pa.unify_schemas([piece.schema for piece in _pieces(folder)], promote_options="default")
-    with aside(file) as draft, _table_writer(draft, schema, is_csv=file.suffix == ".csv") as write:
+    with aside(file) as draft, TemporaryDirectory(prefix=f"{draft.name}.", dir=draft.parent) as place:
+        pieces: list[Path] = []
+        schema = pa.schema([])
         for piece in _pieces(folder):
-            write(pa.concat_tables([schema.empty_table(), piece], promote_options="default"))
+            pieces.append(Path(place) / f"{len(pieces)}.parquet")
+            pq.write_table(piece, pieces[-1])
+            schema = pa.unify_schemas([schema, piece.schema], promote_options="default")
+        with _table_writer(draft, schema, is_csv=file.suffix == ".csv") as write:
+            for several in batched(pieces, PIECES):
+                tables = [schema.empty_table(), *(pq.ParquetFile(piece).read(use_threads=False) for piece in several)]
+                write(pa.concat_tables(tables, promote_options="default"))
 
 
 def check_table_name(file: Path) -> None:
@@ -316,11 +328,9 @@ def _pieces(folder: Path) -> Iterator[pa.Table]:
     """The table in pieces, none of them empty."""
     there = False
     for batch in _plan(folder).iter_batches(BATCH, columns=["run", "point", *factors_of(folder)]):
-        parts = [read_part(place(folder, PARTS, name)) for name in batch["run"].to_pylist()]
-        if made := [part.drop_columns("run") for part in parts if part is not None]:
+        parts = ((run, read_part(place(folder, PARTS, run["run"]))) for run in batch.to_pylist())
+        if rows := [run | part for run, part in parts if part is not None]:
             there = True
-            results = pa.concat_tables(made, promote_options="default")
-            runs = batch.filter(pa.array([part is not None for part in parts]))
-            yield pa.table(dict(zip([*runs.schema.names, *results.column_names], [*runs, *results], strict=True)))
+            yield _table(rows)
     if not there:
         raise SweepError(f"{folder}: no run is made yet")

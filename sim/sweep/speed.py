@@ -167,9 +167,10 @@ def made_up_runs(folder: Path, count: int) -> dict[str, float]:
     writing = _seconds(lambda: write_table(folder, table))
     # The process of this function waits for its children at its end, and they for more to do.
     get_reusable_executor().shutdown(kill_workers=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     sizes = [path.stat() for path in folder.glob("parts/*/*.parquet")]
     return {
-        "peak MB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3,
+        "peak MB": peak / 1e3,
         "ms a run": making / count * 1e3,
         "a part, kB": sum(size.st_size for size in sizes) / count / 1e3,
         "a part on disk, kB": sum(512 * size.st_blocks for size in sizes) / count / 1e3,
