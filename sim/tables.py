@@ -8,9 +8,11 @@ formatting or the place of a file.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -277,10 +279,24 @@ class Scenario(Tables):
     def to_toml(self) -> str:
         """Text of a scenario file that says everything: defaults, overrides and the book of options."""
         content = self.model_dump(mode="json", exclude_none=True, exclude={"crowds", "path", "source"})
-        content["agents"] = {crowd.name: _crowd_content(crowd) for crowd in self.crowds}
-        if self.options:
-            content["options"]["book"] = tomlkit.item(content["options"]["book"]).multiline(True)
-        return tomlkit.dumps(content)
+        tables = [{key: value} for key, value in content.items() if _has_header(value)]
+        tables += [{"agents": {crowd.name: _crowd_content(crowd)}} for crowd in self.crowds]
+        head = {key: value for key, value in content.items() if not _has_header(value)}
+        return "\n".join(_text(json.dumps(table)) for table in [head, *tables])
+
+
+def _has_header(value: object) -> bool:
+    """Whether a value stands under headers of its own."""
+    return isinstance(value, dict) or (isinstance(value, list) and bool(value))
+
+
+@lru_cache(maxsize=1000)
+def _text(table: str) -> str:
+    """TOML of a table given as JSON; kept, for it takes long and scenarios of a sweep have most tables in common."""
+    content = json.loads(table)
+    if options := content.get("options"):
+        options["book"] = tomlkit.item(options["book"]).multiline(True)
+    return tomlkit.dumps(content)
 
 
 def _crowd_content(crowd: Crowd) -> dict[str, Any]:
