@@ -116,11 +116,11 @@ def show_comparison(first: Path, second: Path, file: Path | None) -> None:
     rows = compare(first, second)
     shown = rows[~rows["outcome"].str.contains(".", regex=False) & (rows["difference"].abs() > 0)]
     table = Table(title=f"{second} less {first}, 95 % intervals", box=SIMPLE)
-    for column in ("outcome", "first", "second", "difference", "interval", "pairs", "fewer runs"):
+    for column in ("outcome", "first", "second", "difference", "interval", "seeds", "fewer runs"):
         table.add_column(column, justify="left" if column == "outcome" else "right")
     for row in shown.itertuples():
         interval = f"[{row.low:+,.3g}, {row.high:+,.3g}]"
-        values = (f"{row.first:,.5g}", f"{row.second:,.5g}", f"{row.difference:+,.3g}", interval, str(row.pairs))
+        values = (f"{row.first:,.5g}", f"{row.second:,.5g}", f"{row.difference:+,.3g}", interval, str(row.seeds))
         table.add_row(row.outcome, *values, f"x {row.fewer_runs:.1f}")
     Console().print(table)
     if file:

@@ -2,7 +2,8 @@
 
 Runs of the same seed share all their underlying draws, so their difference varies less than that of runs with seeds of
 their own (common random numbers; Glasserman and Yao 1992, Management Science 38, 884). How much less is measured: the
-control pairs every run of the first sweep with the next seed of the second.
+control pairs every seed of the first sweep with the next seed of the second. Seeds are what is independent: of the
+runs of a seed, at all points that both sweeps have, the mean counts.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ import pandas as pd
 from sim.sweep.design import SweepError
 from sim.sweep.parts import DONE, factors_of, table_of
 
-LEAST_PAIRS = 3
-RESAMPLES = 4999
-COLUMNS = ["outcome", "first", "second", "difference", "low", "high", "pairs", "fewer_runs"]
+LEAST_SEEDS = 3
+COLUMNS = ["outcome", "first", "second", "difference", "low", "high", "seeds", "fewer_runs"]
 
 
 def compare(first: Path, second: Path) -> pd.DataFrame:
@@ -28,44 +28,42 @@ def compare(first: Path, second: Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row an outcome: its means, the mean `difference` with its 95 % bootstrap interval (`low`, `high`), `pairs`,
+        One row an outcome: its means, the mean `difference` with its 95 % interval (`low`, `high`; Student's), `seeds`,
         and `fewer_runs`, the factor by which independent seeds would need more runs for an interval of this width
-        (missing where the pairs do not differ).
+        (missing where the seeds do not differ).
 
     Raises
     ------
     SweepError
-        If a folder is no sweep's, or fewer than three runs have a partner.
+        If a folder is no sweep's, or fewer than three seeds have a partner.
     """
     ours, theirs = factors_of(first), factors_of(second)
     keys = ["seed", *(key for key in ours if key in theirs)]
     done = [whole[whole["status"] == DONE] for whole in (table_of(first), table_of(second))]
     pairs = done[0].merge(done[1], on=keys, suffixes=("_first", "_second")).sort_values(keys)
-    if len(pairs) < LEAST_PAIRS:
-        raise SweepError(f"{first}, {second}: {len(pairs)} runs with the same {', '.join(keys)}; needs {LEAST_PAIRS}")
+    if (seeds := pairs["seed"].nunique()) < LEAST_SEEDS:
+        raise SweepError(f"{first}, {second}: {seeds} seeds with the same {', '.join(keys)}; needs {LEAST_SEEDS}")
     used = {"run", "point", "status", "error", *ours, *theirs, "seed"}
     outcomes = [key for key in done[0].columns.intersection(done[1].columns, sort=False) if key not in used]
     numbers = [key for key in outcomes if all(pd.api.types.is_numeric_dtype(whole[key]) for whole in done)]
-    rows = [_row(key, pairs[f"{key}_first"].to_numpy(), pairs[f"{key}_second"].to_numpy()) for key in numbers]
+    rows = [_row(key, pairs[["seed", f"{key}_first", f"{key}_second"]]) for key in numbers]
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _row(outcome: str, first: np.ndarray, second: np.ndarray) -> tuple[object, ...]:
-    there = np.isfinite(first) & np.isfinite(second)
-    first, second = first[there], second[there]
-    if len(first) < LEAST_PAIRS:
+def _row(outcome: str, pairs: pd.DataFrame) -> tuple[object, ...]:
+    known = pairs[np.isfinite(pairs.iloc[:, 1:]).all(axis=1)]
+    first, second = known.groupby("seed").mean().to_numpy().T
+    if len(first) < LEAST_SEEDS:
         return outcome, *[np.nan] * 5, len(first), np.nan
     difference, control = second - first, np.roll(second, 1) - first
     spread = difference.var()
-    low, high = _interval(difference)
     fewer = control.var() / spread if spread else np.nan
-    return outcome, first.mean(), second.mean(), difference.mean(), low, high, len(first), fewer
+    middle, reach = difference.mean(), _reach(difference)
+    return outcome, first.mean(), second.mean(), middle, middle - reach, middle + reach, len(first), fewer
 
 
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, by percentiles: the default method needs values that differ."""
-    from scipy.stats import bootstrap
+def _reach(values: np.ndarray) -> float:
+    """Half the 95 % interval of the mean, Student's."""
+    from scipy.stats import sem, t
 
-    rng = np.random.default_rng(1)
-    result = bootstrap((values,), np.mean, n_resamples=RESAMPLES, batch=500, method="percentile", rng=rng)
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    return float(t.ppf(0.975, len(values) - 1) * sem(values))

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from itertools import batched, chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,6 +31,7 @@ import pyarrow.parquet as pq
 from sim.files import aside
 from sim.scenario import load, one_line
 from sim.sweep.design import Design, Sweep, SweepError
+from sim.tables import Scenario
 
 PARTS, ASIDE, PLAN = "parts", "aside", "plan.parquet"
 """In a sweep's folder: results, notes of runs that killed their workers, which runs belong to it."""
@@ -129,9 +130,15 @@ def make(job: Job) -> tuple[str, float]:
 def _run(job: Job) -> tuple[Mapping[str, pd.DataFrame], dict[str, Any]]:
     from sim.records import simulate
 
-    model = simulate(load(job.scenario), job.seed)
+    model = simulate(_scenario(job.scenario), job.seed)
     frames = model.frames()
     return frames, dict(_flat(model.summary(frames))) | {"tape_sha256": model.tape_sha256()}
+
+
+@lru_cache(maxsize=1)
+def _scenario(text: str) -> Scenario:
+    """Runs of a point follow one another: their scenario is read once."""
+    return load(text)
 
 
 def _flat(summary: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
