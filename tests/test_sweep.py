@@ -222,7 +222,11 @@ def test_a_bad_sweep_is_one_line_with_file_and_key(file, name):
 
 @pytest.mark.parametrize(
     ("addition", "problem"),
-    [(factor("depht_musd", "[1]"), "depht_musd"), (factor("groups.noice", "[true]"), "groups.noice: no such group")],
+    [
+        (factor("depht_musd", "[1]"), "small.toml: .*day.toml with depht_musd=1: .*did you mean 'depth_musd'"),
+        ("[set]\nsesion = 1", "small.toml: .*sesion: unknown key; did you mean 'session'"),
+        (factor("groups.noice", "[true]"), "small.toml: no group 'noice'; did you mean 'noise'"),
+    ],
 )
 def test_a_point_that_is_no_scenario_stops_the_sweep_before_its_first_run(file, tmp_path, addition, problem):
     with pytest.raises(ScenarioError, match=problem):
@@ -574,6 +578,7 @@ def test_status_runs_nothing_and_a_table_needs_a_sweep(file, tmp_path, command):
     assert "0 done, 0 of them failed, 4 to do" in printed
     assert not out.exists()
     assert command("table", out) == (2, "", f"thinbook: {out}: no folder of a sweep\n")
+    assert not out.exists()
 
 
 def test_the_table_is_written_as_csv_or_parquet(file, tmp_path, command):

@@ -146,9 +146,11 @@ class Sweep:
         without = [key.removeprefix(SWITCH) for key, value in point.items() if key.startswith(SWITCH) and not value]
         values = {key: value for key, value in point.items() if not key.startswith(SWITCH)}
         switched = {key.removeprefix(SWITCH) for key in point if key.startswith(SWITCH)}
-        whole = load(self.scenario_path, self.tables.set | values)
-        if strange := sorted(switched - set(whole.groups)):
-            raise ScenarioError(f"{SWITCH}{strange[0]}: no such group (groups: {', '.join(whole.groups)})")
+        try:
+            whole = load(self.scenario_path, self.tables.set | values)
+            leave_out(whole.crowds, switched)  # refuses a misspelt group even where it takes part
+        except ScenarioError as error:
+            raise ScenarioError(f"{self.path}: {error}") from None
         return whole.model_copy(update={"crowds": leave_out(whole.crowds, without)})
 
 

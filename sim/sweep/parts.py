@@ -295,10 +295,12 @@ def write_table(folder: Path, file: Path) -> None:
     Pieces are written beside it first: which columns there are is known when all parts are read.
     """
     check_table_name(file)
+    found = _pieces(folder)
+    first = next(found)
     with aside(file) as draft, TemporaryDirectory(prefix=f"{draft.name}.", dir=draft.parent) as place:
         pieces: list[Path] = []
         schema = pa.schema([])
-        for piece in _pieces(folder):
+        for piece in chain([first], found):
             pieces.append(Path(place) / f"{len(pieces)}.parquet")
             pq.write_table(piece, pieces[-1])
             schema = pa.unify_schemas([schema, piece.schema], promote_options="default")
