@@ -374,6 +374,27 @@ def test_suspects_are_tried_alone_and_only_the_guilty_is_set_aside(tmp_path):
     assert sorted(path.stem for path in (tmp_path / "aside").iterdir()) == ["run3", "run9"]
 
 
+def test_a_worker_imports_only_what_runs_need(file, tmp_path):
+    """What reports, fits and the command line need would double the time that a worker takes to start."""
+    sweep = read_sweep(file())
+    write_plan(jobs_of(sweep, tmp_path), tmp_path, sweep.tables.design)
+    code = f"""
+import sys
+from sim.sweep import worker
+print(*sys.modules)
+worker._import_once()
+from pathlib import Path
+from sim.sweep.parts import make, planned
+assert make(next(planned(Path({str(tmp_path)!r}))))[0] == "done"
+print(*sys.modules)
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), *sys.path])}
+    answer = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    first, last = map(set, map(str.split, answer.stdout.splitlines()))
+    assert not first & {"numpy", "pandas", "mesa", "numba", "joblib"}
+    assert not last & {"scipy.stats", "statsmodels", "matplotlib", "typer", "rich", "distributed"}
+
+
 def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path, monkeypatch):
     monkeypatch.setattr("sim.sweep.loop.MOST_DEATHS", 1)
     one = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
