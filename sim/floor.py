@@ -28,6 +28,7 @@ from sim.kernel.codes import (
     UNKNOWN_ID,
 )
 from sim.kernel.draws import hashed
+from sim.scenario import ScenarioError
 from sim.trader import (
     Action,
     Activity,
@@ -57,6 +58,9 @@ from sim.units import TICK_POINTS, ticks
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
+
+MOST_LATENT_ORDERS = 5_000_000
+"""Of a crowd, at rest at once: they take some two gigabytes."""
 
 type Handle = tuple[int, int]
 
@@ -285,8 +289,13 @@ class Floor:
             k.SIZE: action.size,
             k.LIFE: action.life_seconds,
         }
-        handle = self._replace(action, trader, 0, k.LATENT, params)
         count = round(action.orders_per_second * action.life_seconds)
+        if count * trader.crowd_size > MOST_LATENT_ORDERS:
+            raise ScenarioError(
+                f"agents.{trader.crowd}: {count * trader.crowd_size:.3g} latent orders would rest (rate times life), "
+                f"at most {MOST_LATENT_ORDERS:,} may at once"
+            )
+        handle = self._replace(action, trader, 0, k.LATENT, params)
         if self._model.market.in_auction():
             self._model.market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
 

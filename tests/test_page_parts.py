@@ -129,16 +129,6 @@ def test_names_on_charts_are_in_ink_which_can_be_read(world):
     assert {line["endLabel"]["color"] for line in lines if line["endLabel"]["show"]} == {"INK"}
 
 
-def test_the_drawings_of_a_whole_day_are_cheap(world):
-    """All charts of the page together, in the thread's own time: some 25 ms. A drawing has the price and one view."""
-    day = world.frames * 33
-    limits = charts.price_limits([world], [day])
-    start = time.thread_time()
-    for _ in range(5):
-        json.dumps([charts.price(world, day, limits), *(chart(world, day) for chart in ALL)])
-    assert (time.thread_time() - start) / 5 < 0.15
-
-
 @pytest.mark.parametrize(
     ("points", "said"),
     [
