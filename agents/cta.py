@@ -65,7 +65,7 @@ class TrendFollower(Trader):
         )
         past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days", source="guess")
         twap_low_seconds: float = number(
-            3600.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
+            7200.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
         )
         twap_high_seconds: float = number(14_400.0, 1, 23_400, "s", "longest", source="study")
         pov: float = number(0.05, 0.001, 1, "share of volume", "largest participation of a fund", source="guess")
