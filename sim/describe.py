@@ -43,9 +43,9 @@ class Row(NamedTuple):
 def describe(scenario: Scenario) -> list[Row]:
     """Every key of a scenario with its value, unit, allowed range, meaning and source.
 
-    The source is the comment behind the value in the file; for a key that the file leaves out that of its default.
+    The source is the comment behind the value in the file or its base; of a key left out that of its default.
     """
-    comments = dict(_comments(tomlkit.parse(scenario.source), ""))
+    comments = dict(pair for text in scenario.sources for pair in _comments(tomlkit.parse(text), ""))
     shown = Tables.model_construct(**{name: getattr(scenario, name) for name in Tables.model_fields})
     rows = list(_rows(shown, "", comments))
     for crowd in scenario.crowds:

@@ -5,6 +5,9 @@ A scenario holds everything a run depends on except its seed. Two laws:
 1. What is not understood is refused, in one line that names the file, the key and what would be right.
 2. Loading the text that `Scenario.to_toml` writes gives the same scenario, with the same digest, wherever it lies.
 
+A file may name another one as its `base`: what it says itself counts, table by table and key by key; of the rest the
+base counts, but not what it knows of its own day (OF_A_DAY).
+
 Values pass through JSON on their way into pydantic's strict mode. That makes it as strict as TOML is: no number is
 made from a text or a boolean, while an array may become a tuple and a text a date.
 """
@@ -30,6 +33,7 @@ from sim.options import OptionBook
 from sim.tables import Crowd, CrowdTable, Scenario, Tables
 
 INT64 = 2**63
+OF_A_DAY = ("news", "real", "real_course")
 
 
 class ScenarioError(ValueError):
@@ -74,17 +78,45 @@ def load(
 
 
 def _build(text: str, path: Path | None, overrides: Mapping[str, object], without: Iterable[str]) -> Scenario:
-    data = _parse(text)
+    folder = path.parent if path else Path()
+    data, sources = _content(text, folder)
     for key, value in overrides.items():
         _override(data, key, value)
     _check_values(data, "")
-    _read_book(data, path.parent if path else Path())
+    _read_book(data, folder)
     crowd_tables = data.pop("agents", {})
     if not isinstance(crowd_tables, dict):
         raise ScenarioError("agents: write one table [agents.NAME] for each crowd")
     tables = validate(Tables, data)
     crowds = tuple(_crowd(name, table) for name, table in crowd_tables.items())
-    return Scenario.model_construct(**dict(tables), crowds=leave_out(crowds, without), path=path, source=text)
+    return Scenario.model_construct(**dict(tables), crowds=leave_out(crowds, without), path=path, sources=sources)
+
+
+def _content(text: str, folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """What a text says over what its base says, and all these texts, the lowest base first."""
+    data = _parse(text)
+    if "base" not in data:
+        return data, (text,)
+    base = data.pop("base")
+    if not isinstance(base, str):
+        raise ScenarioError(f"base: {shorten(base)} is no file name")
+    try:
+        inherited, sources = _content(_read(folder / base), (folder / base).parent)
+        _read_book(inherited, (folder / base).parent)
+    except ScenarioError as error:
+        raise ScenarioError(f"base: {error}") from None
+    kept = {key: value for key, value in inherited.items() if key not in OF_A_DAY}
+    return _over(kept, data), (*sources, text)
+
+
+def _over(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Tables one over the other: where both have a table these, too; else the upper one counts."""
+    both = {
+        key: _over(below[key], value)
+        for key, value in above.items()
+        if isinstance(value, dict) and isinstance(below.get(key), dict)
+    }
+    return below | above | both
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -258,13 +258,13 @@ class Scenario(Tables):
         The [agents.NAME] tables, in the file's order.
     path : Path or None
         The file it came from.
-    source : str
-        The text it came from, with its comments.
+    sources : tuple of str
+        The texts it came from, with their comments: its bases, the lowest first, and its own.
     """
 
     crowds: tuple[Crowd, ...]
     path: Path | None
-    source: str
+    sources: tuple[str, ...]
 
     @property
     def groups(self) -> tuple[str, ...]:
@@ -278,7 +278,7 @@ class Scenario(Tables):
 
     def to_toml(self) -> str:
         """Text of a scenario file that says everything: defaults, overrides and the book of options."""
-        content = self.model_dump(mode="json", exclude_none=True, exclude={"crowds", "path", "source"})
+        content = self.model_dump(mode="json", exclude_none=True, exclude={"crowds", "path", "sources"})
         tables = [{key: value} for key, value in content.items() if _has_header(value)]
         tables += [{"agents": {crowd.name: _crowd_content(crowd)}} for crowd in self.crowds]
         head = {key: value for key, value in content.items() if not _has_header(value)}

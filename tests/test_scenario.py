@@ -105,6 +105,60 @@ def test_the_digest_sees_the_book(day):
     assert load(day).digest != before
 
 
+# Bases
+
+
+@pytest.fixture
+def other(day):
+    """Another day in a folder of its own, over the first as its base."""
+    path = day.parent / "other" / "day.toml"
+    path.parent.mkdir()
+    path.write_text("""base = "../day.toml"
+title = "Another day"
+[session]
+prior_close_points = 5000.0 # here
+[agents.snipers]
+count = 2
+""")
+    return path
+
+
+def test_a_base_counts_where_nothing_else_is_said_but_not_for_facts_of_its_day(day, other):
+    scenario, base = load(other), load(day)
+    assert (scenario.title, scenario.session.prior_close_points) == ("Another day", 5000)
+    assert scenario.session.days == base.session.days
+    assert scenario.options == base.options
+    assert [crowd.count for crowd in scenario.crowds] == [2, 1]
+    assert scenario.crowds[0].params == base.crowds[0].params
+    assert base.news
+    assert not scenario.news
+    assert not scenario.real
+    assert load(scenario.to_toml()).digest == scenario.digest
+    assert load(other, {"news": []}, ["sleepers"]).groups == ("snipers",)
+
+
+def test_a_description_has_sources_from_both(other):
+    sources = {row.key: row.source for row in describe(load(other))}
+    assert sources["session.prior_close_points"] == "here"
+    assert (
+        sources["session.days"]
+        == {row.key: row.source for row in describe(load(other.parent.parent / "day.toml"))}["session.days"]
+    )
+
+
+@pytest.mark.parametrize(
+    ("base", "said"),
+    [
+        ('"../dya.toml"', "base: there is no file 'dya.toml' in"),
+        ("7", "base: 7 is no file name"),
+        ('"day.toml"', "nested too deeply"),
+    ],
+)
+def test_a_base_that_is_none_is_one_line(other, base, said):
+    other.write_text(f'base = {base}\ntitle = "Another day"\n')
+    assert said in complaint(other)
+
+
 # Overrides
 
 
