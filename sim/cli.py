@@ -192,24 +192,44 @@ def serve(
 
 @app.command()
 def study(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study: emergence or faults.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds of every world.")] = 20,
-    paired: Annotated[int, typer.Option(min=2, help="Seeds of the comparisons with and without a group.")] = 100,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the study: emergence, day or faults.")],
+    seeds: Annotated[
+        int | None, typer.Option(min=1, help="Seeds of every world.", show_default="20; of day 200")
+    ] = None,
+    paired: Annotated[int, typer.Option(min=2, help="Of emergence: seeds with and without a group.")] = 100,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds count up from here.")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="Of faults: kills of each kind.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
-    file: Annotated[Path, typer.Option("--out", metavar="FILE", help="The verdicts and outcomes, as JSON.")] = Path(
-        "runs/study-emergence.json"
+    scenario: Annotated[Path, typer.Option(metavar="FILE", help="Of emergence and day: the scenario.")] = Path(
+        "configs/nov20.toml"
     ),
+    file: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Of emergence and day: verdicts and runs, as JSON.")
+    ] = None,
 ) -> None:
     """Run one of the studies of the project."""
     if name == "faults":
         from sim.sweep.faults import main as faults
 
         raise typer.Exit(not faults(trials, workers, first_seed))
-    from sim.study import main
+    from sim import ensemble, study
+    from sim.scenario import did_you_mean, load
 
-    main(name, seeds=seeds, paired=paired, first_seed=first_seed, workers=workers, out=file)
+    if name not in ("emergence", "day"):
+        known = ["emergence", "day", "faults"]
+        raise InputError(f"no study {name!r}{did_you_mean(name, known)} (studies: {', '.join(known)})")
+    place = file or Path(f"runs/study-{name}-{scenario.stem}.json")
+    if place.is_dir():
+        raise InputError(f"{place}: a folder; give a file to --out")
+    loaded = load(scenario)
+    if name == "day":
+        verdicts = ensemble.main(loaded, seeds=seeds or 200, first_seed=first_seed, workers=workers, out=place)
+    else:
+        verdicts = study.main(
+            loaded, seeds=seeds or 20, paired=paired, first_seed=first_seed, workers=workers, out=place
+        )
+    out.print(study.table_of(verdicts, loaded.title))
+    print(place)
 
 
 @app.command()

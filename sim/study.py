@@ -24,14 +24,13 @@ from scipy.stats import bootstrap
 
 from sim.analysis import contracts_by_group, owner_groups
 from sim.analysis.day import within
-from sim.scenario import did_you_mean, load
+from sim.scenario import load
 from sim.tables import Scenario
 from sim.units import DAY, clock_ns, clock_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SCENARIO = Path(__file__).parents[1] / "configs" / "nov20.toml"
 TURN = clock_ns("10:45")
 """Where F starts: the market's high is behind it (minute bars of 20 Nov 2025)."""
 LIQUIDITY = ("noise", "latent", "makers")
@@ -44,10 +43,6 @@ AWAKE: dict[str, object] = {"agents.etfs.attention_power": 0.0}
 """ETF traders that look even where nothing moves: without noise there is no volatility to wake them."""
 DEPTHS_MUSD = (1.0, 2.0, 3.0, 8.0, 20.0, 40.0)
 """Beside those of the thin and the normal world."""
-
-
-class StudyError(ValueError):
-    """A study that cannot be made; its text is one line for the user."""
 
 
 @dataclass(frozen=True)
@@ -118,22 +113,13 @@ class Verdict(NamedTuple):
 # Running
 
 
-def main(
-    name: str,
-    *,
-    seeds: int = 20,
-    paired: int = 100,
-    first_seed: int = 1,
-    workers: int = 2,
-    scenario: Path = SCENARIO,
-    out: Path = Path("runs/study-emergence.json"),
-) -> list[Verdict]:
-    """Run a study, print its verdicts and write them with all outcomes as JSON.
+def main(scenario: Scenario, *, seeds: int, paired: int, first_seed: int, workers: int, out: Path) -> list[Verdict]:
+    """Run all worlds, judge, and write the verdicts and all outcomes as JSON.
 
     Parameters
     ----------
-    name : str
-        "emergence".
+    scenario : Scenario
+        One with the groups of configs/nov20.toml.
     seeds : int
         Seeds of every world.
     paired : int
@@ -142,24 +128,22 @@ def main(
         Seeds count up from here; judge on others than you tuned on.
     workers : int
         Processes.
-    scenario : Path
-        A scenario with the groups of configs/nov20.toml.
     out : Path
         The JSON file.
     """
-    if name != "emergence":
-        raise StudyError(f"no study {name!r}{did_you_mean(name, ['emergence', 'faults'])} (studies: emergence, faults)")
     out.parent.mkdir(parents=True, exist_ok=True)
-    if out.is_dir():
-        raise StudyError(f"{out}: a folder; give a file to --out")
-    whole = load(scenario)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        outcomes = run_all(whole, plan(seeds, paired, first_seed), lambda jobs: pool.map(measure, jobs))
+    outcomes = run_all(scenario, plan(seeds, paired, first_seed), lambda jobs: in_processes(measure, jobs, workers))
     verdicts = judge(outcomes)
-    _write(out, whole, verdicts, outcomes)
-    Console().print(_table(verdicts, whole.title))
-    print(out)
+    _write(out, scenario, verdicts, outcomes)
     return verdicts
+
+
+def in_processes[Found](run: Callable[[Job], Found], jobs: Sequence[Job], workers: int) -> list[Found]:
+    """Make all runs, in processes of their own, with progress on a terminal."""
+    console = Console(stderr=True)
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        done = pool.map(run, jobs)
+        return list(track(done, "runs", len(jobs), console=console, transient=True, disable=not console.is_terminal))
 
 
 def plan(seeds: int, paired: int, first_seed: int) -> list[tuple[str, int]]:
@@ -177,7 +161,7 @@ def run_all(
     """Run everything, the frozen worlds last: they need the time of the high of the thin one."""
     runs, text = list(runs), scenario.to_toml()
     open_jobs = [Job(text, world, seed) for world, seed in runs if not WORLDS[world].frozen]
-    outcomes = _shown(run(open_jobs), len(open_jobs), "worlds")
+    outcomes = list(run(open_jobs))
     last_day = scenario.session.hours_ns[-1][0] // DAY * DAY
     highs = {item.seed: item.time_of_high for item in outcomes if item.world == "thin"}
     frozen_jobs = [
@@ -185,13 +169,8 @@ def run_all(
         for world, seed in runs
         if WORLDS[world].frozen and (high := highs[seed]) is not None
     ]
-    outcomes += _shown(run(frozen_jobs), len(frozen_jobs), "frozen worlds")
+    outcomes += run(frozen_jobs)
     return {world: [item for item in outcomes if item.world == world] for world in WORLDS}
-
-
-def _shown(outcomes: Iterable[Outcome], total: int, what: str) -> list[Outcome]:
-    console = Console(stderr=True)
-    return list(track(outcomes, what, total, console=console, transient=True, disable=not console.is_terminal))
 
 
 def measure(job: Job) -> Outcome:
@@ -350,7 +329,8 @@ def _sound(outcomes: Sequence[Outcome]) -> Verdict:
 # Showing
 
 
-def _table(verdicts: Iterable[Verdict], title: str) -> Table:
+def table_of(verdicts: Iterable[Verdict], title: str) -> Table:
+    """The verdicts as a table for a terminal."""
     table = Table("claim", "measured", "target", "holds", title=title, box=SIMPLE)
     for row in verdicts:
         table.add_row(row.claim, row.measured, row.target, {True: "yes", False: "NO", None: ""}[row.holds])

@@ -187,10 +187,13 @@ class NewsItem(Table):
 
 
 class RealCourse(Table):
-    """The course of the real day, by clock times of its last day: drawn behind what was simulated, used for nothing."""
+    """The course of the real day, by clock times of its last day: shown beside a run, in which nobody knows it."""
 
     price_points: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1e6)]], ...] = Field((), description="the index")
     vix: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1000)]], ...] = Field((), description="the VIX")
+    volume_contracts: tuple[tuple[Clock, Annotated[int, Field(gt=0, le=10**9)]], ...] = Field(
+        (), description="contracts traded in the hour that ends then"
+    )
 
 
 class Tables(Table):

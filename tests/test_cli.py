@@ -117,6 +117,9 @@ def test_replay_reads_lobster(thinbook):
         (["replay", "book.csv"], "book.csv, line 1: not JSON"),
         (["replay", "book.csv", "--format", "lobster"], "book.csv, line 1: no LOBSTER message"),
         (["replay", "."], ".: Is a directory"),
+        (["study", "emergance"], "no study 'emergance'; did you mean 'emergence'?"),
+        (["study", "day", "--scenario", "day.toml"], "real.open: missing"),
+        (["study", "day", "--scenario", "day.toml", "--out", "."], ".: a folder; give a file to --out"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(thinbook, arguments, said):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sim.options import COLUMNS, RULES, Contract, OptionBook
+from sim.scenario import load
 
 BOOKS = Path(__file__).parents[1] / "configs" / "books"
 HEADER = ",".join(COLUMNS)
@@ -48,6 +49,21 @@ def test_shipped_books(name, gross):
     assert np.abs(book.contracts).sum() == gross
     assert (BOOKS / f"{name}.csv").read_text().startswith("#")
     assert holdings(book)[PUT] < 0  # customers own this week's puts in all of them
+
+
+@pytest.mark.parametrize("name", ["sep15", "oct10", "aug05"])
+def test_books_of_other_days_are_that_of_the_20th_moved(name):
+    """Strikes by the ratio of the prior closes, to 25 points; the first options expire on the day."""
+    book, own = (OptionBook.from_csv(BOOKS / f"{file}.csv") for file in (name, "no_overwriting"))
+    session = load(BOOKS.parent / f"{name}.toml").session
+    assert book.contracts.tolist() == own.contracts.tolist()
+    assert book.strike == pytest.approx(own.strike * session.prior_close_points / 6642.16, abs=12.5)
+    assert min(book.expiry.tolist()) == session.first_day
+
+
+def test_the_book_of_the_day_after_is_what_has_not_expired():
+    left, own = (holdings(OptionBook.from_csv(BOOKS / f"{file}.csv")) for file in ("nov21", "no_overwriting"))
+    assert left == {contract: held for contract, held in own.items() if contract.expiry > date(2025, 11, 20)}
 
 
 def test_no_overwriting_is_the_articles_book_without_what_customers_wrote():
