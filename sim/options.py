@@ -161,11 +161,11 @@ class OptionBook:
         return book
 
     def scaled(self, factor: float) -> Self:
-        """Book with every position times `factor` (0 or more), rounded once to whole contracts, halves away from 0."""
-        if not (math.isfinite(factor) and factor >= 0):
-            raise ValueError(f"a book is scaled by a finite factor of 0 or more, not {factor}")
-        size = np.floor(np.abs(self.contracts) * factor + 0.5).astype(np.int64)
-        return self.holding(np.sign(self.contracts) * size)
+        """Book with every position times `factor`, rounded once to whole contracts, halves away from 0."""
+        if not math.isfinite(factor):
+            raise ValueError(f"a book is scaled by a finite factor, not {factor}")
+        exact = self.contracts * factor
+        return self.holding(np.sign(exact) * np.floor(np.abs(exact) + 0.5))
 
     def holding(self, contracts: ArrayLike) -> Self:
         """Book of the same options with other contracts: a later position, or a change of it."""

@@ -151,9 +151,9 @@ class OptionMarket(Table):
     book: tuple[Position, ...] = Field(description="CSV file, relative to the scenario, or its positions")
     scale: float = Field(
         1.0,
-        ge=0,
+        ge=-1000,
         le=1000,
-        description="factor on the contracts of the book",
+        description="factor on the contracts of the book; below 0 dealers have the customers' side",
         json_schema_extra={"source": "the book as it stands"},
     )
 

@@ -22,14 +22,14 @@ from sim.analysis import (
     summary,
 )
 from sim.analysis.tape import ticks_from_mid
-from sim.units import DAY, HOUR, MINUTE
+from sim.units import DAY, HOUR, MINUTE, SECOND
 
 DEALER, CTA, ETF, MAKER, NOISE, STOP = GROUPS
 KEYS = """open high low close high_to_close_pct time_of_high time_6700_lost volume_contracts messages trades
 top_of_book_musd spread_ticks share_of_time_one_tick vix_prior_close vix_morning_low vix_high vix_close
 vix1d_prior_close vix1d_open etf_share dealers_contracts_by_stage triggers_fired gross_contracts_by_group
 net_contracts_by_group price_points_by_group prior_close fall_points sold_in_fall_by_group
-impact_points_per_contract"""
+impact_points_per_contract seconds_one_sided"""
 
 sides = st.integers(0, 40)
 sizes = st.integers(-9, 9).filter(bool)
@@ -316,6 +316,7 @@ def test_the_day_in_numbers(two_days):
         "top_of_book_musd": 5.0,
         "spread_ticks": 1.5,
         "share_of_time_one_tick": 0.75,
+        "seconds_one_sided": 0.0,
         "vix_prior_close": 24.0,
         "vix_morning_low": 19.0,
         "vix_high": 26.0,
@@ -347,6 +348,14 @@ def test_a_day_on_which_nothing_happens_has_a_summary():
     assert (numbers["prior_close"], numbers["volume_contracts"], numbers["time_of_high"]) == (6600.0, 0, None)
     assert np.isnan(numbers["close"])
     assert len(domino_graph(Tape().frames)) == 0
+
+
+def test_an_empty_side_counts_from_the_first_whole_quote_to_the_close():
+    tape = Tape()
+    for now, quote in ((1, (0, 0)), (5, (400, 401)), (9, (0, 401)), (12, (0, 0)), (14, (399, 400)), (20, (399, 0))):
+        tape.now = OPEN + (now - 1) * SECOND
+        tape.message(NOISE, quote=quote)
+    assert summary(tape.frames, scenario(), 0)["seconds_one_sided"] == 5 + (CLOSE - OPEN) / SECOND - 20
 
 
 def test_6700_is_lost_only_from_above():

@@ -155,7 +155,7 @@ def test_scaling_rounds_halves_away_from_zero():
     assert sorted(book.scaled(0.5).contracts.tolist()) == [-3, 2, 3]
 
 
-@given(st.lists(st.integers(-50_000, 50_000), min_size=1, max_size=20), st.floats(0, 3))
+@given(st.lists(st.integers(-50_000, 50_000), min_size=1, max_size=20), st.floats(-3, 3))
 def test_scaling_is_odd_and_within_half_a_contract(contracts, factor):
     book = OptionBook.of([(PUT._replace(strike=float(6000 + row)), held) for row, held in enumerate(contracts)])
     scaled = book.scaled(factor).contracts
@@ -163,7 +163,7 @@ def test_scaling_is_odd_and_within_half_a_contract(contracts, factor):
     assert (book.holding(-book.contracts).scaled(factor).contracts == -scaled).all()
 
 
-@pytest.mark.parametrize("factor", [-1, float("nan"), float("inf")])
+@pytest.mark.parametrize("factor", [float("nan"), float("inf"), -float("inf")])
 def test_a_senseless_factor_is_refused(factor):
     with pytest.raises(ValueError, match="finite factor"):
         OptionBook.of([(PUT, 1)]).scaled(factor)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sim.analysis.impact import WINDOWS_NS, impact_points_per_contract, sold_in_fall
 from sim.analysis.tape import HALF_TICK_POINTS, contracts_by_group, mid2, owner_groups, price_points_by_group
-from sim.units import HOUR, TICK_POINTS, clock_text
+from sim.units import HOUR, SECOND, TICK_POINTS, clock_text
 
 if TYPE_CHECKING:
     from sim.tables import Scenario
@@ -39,7 +39,7 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
     dict
         `open` is the first trade, which is the opening auction's if anything crossed there; `high` and `low` are
         trades; `close` and `prior_close` are last mids; `time_6700_lost` is when the mid is first below that level
-        after it was above. Depth, spread and its share of one tick are means over the minutes. `vix...` and `vix1d...`
+        after it was above; `seconds_one_sided` see there. Depth, spread and its share of one tick are means over the minutes. `vix...` and `vix1d...`
         are of ends of minutes. `etf_share` is what groups "etfs" took, of all contracts. Tables by group:
         `dealers_contracts_by_stage` is what dealers bought net on the first day ("1"), from the open to the high ("2")
         and from losing 6700 to the low ("3"); for the others see `sold_in_fall`, `contracts_by_group` and
@@ -63,6 +63,7 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
         "messages": int(messages),
         "trades": len(today["trades"]),
         **_of_bars(frames["bars"], hours),
+        "seconds_one_sided": seconds_one_sided(today["quotes"], hours[-1]),
         "etf_share": float(contracts["taken"].get("etfs", 0) / volume) if volume else np.nan,
         "triggers_fired": _triggers(today["decisions"], today["trades"], owner_group),
         "dealers_contracts_by_stage": {
@@ -93,6 +94,14 @@ def time_lost(quotes: pd.DataFrame, level_points: float) -> int | None:
     mids = mid2(quotes) * HALF_TICK_POINTS
     lost = np.flatnonzero(np.logical_or.accumulate(mids > level_points) & (mids > 0) & (mids < level_points))
     return int(quotes["time_ns"].iloc[lost[0]]) if len(lost) else None
+
+
+def seconds_one_sided(quotes: pd.DataFrame, hours: Hours) -> float:
+    """Time in which a side of the book was empty, after there was a quote on both."""
+    missing = ((quotes["bid_ticks"] == 0) | (quotes["ask_ticks"] == 0)).to_numpy()
+    began = np.logical_or.accumulate(~missing)
+    lasts = np.diff(quotes["time_ns"].to_numpy(), append=hours[1])
+    return float(lasts[missing & began].sum() / SECOND)
 
 
 def _prices(trades: pd.DataFrame, quotes: pd.DataFrame) -> dict[str, float]:

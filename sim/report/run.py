@@ -115,6 +115,7 @@ LABELS = {
     "top_of_book_musd": "At each best quote, mean",
     "spread_ticks": "Spread, mean",
     "share_of_time_one_tick": "Share of time at one tick",
+    "seconds_one_sided": "Time with an empty side, seconds",
     "vix_prior_close": "VIX, close before",
     "vix_morning_low": "VIX, low of the first hour",
     "vix_high": "VIX, high",
