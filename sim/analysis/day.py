@@ -39,8 +39,9 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
     dict
         `open` is the first trade, which is the opening auction's if anything crossed there; `high` and `low` are
         trades; `close` and `prior_close` are last mids; `time_6700_lost` is when the mid is first below that level
-        after it was above; `seconds_one_sided` see there. Depth, spread and its share of one tick are means over the minutes. `vix...` and `vix1d...`
-        are of ends of minutes. `etf_share` is what groups "etfs" took, of all contracts. Tables by group:
+        after it was above. Depth, spread and its share of one tick are means over the minutes. `vix...` and `vix1d...`
+        are of ends of minutes. `etf_share` is what groups "etfs" took, of all contracts; for `seconds_one_sided` see
+        the function. Tables by group:
         `dealers_contracts_by_stage` is what dealers bought net on the first day ("1"), from the open to the high ("2")
         and from losing 6700 to the low ("3"); for the others see `sold_in_fall`, `contracts_by_group` and
         `price_points_by_group`. `impact_points_per_contract` is by window of time.
