@@ -237,11 +237,14 @@ def _news(world: World, frames: Sequence[Frame]) -> list[Option]:
     scenario, session = world.scenario, world.scenario.session
     opens, now = session.hours_ns[frames[-1].session][0], frames[-1].time_ns
     times = {item.name: item.at_ns(session.first_day) for item in scenario.news}
-    return [_mark(moment_ms(scenario, time), name) for name, time in times.items() if opens <= time <= now]
+    out = [(name, time) for name, time in times.items() if opens <= time <= now]
+    # By turns below and above, or on a narrow screen one name would stand on the next.
+    ends = ("insideStartTop", "insideEndTop")
+    return [_mark(moment_ms(scenario, time), name, ends[place % 2]) for place, (name, time) in enumerate(out)]
 
 
-def _mark(time_ms: int, name: str) -> Option:
-    label = {"formatter": name.replace("_", " "), "position": "insideStartTop", "rotate": 90} | TINY
+def _mark(time_ms: int, name: str, position: str) -> Option:
+    label = {"formatter": name.replace("_", " "), "position": position, "rotate": 90} | TINY
     return {"xAxis": time_ms, "lineStyle": {"color": "LINE", "type": "solid"}, "label": label}
 
 
