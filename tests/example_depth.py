@@ -7,7 +7,7 @@
 from sim.api import load, run, sweep
 
 # %% One run: a dict of numbers, and a DataFrame for each table.
-one = run("configs/nov20.toml", seed=7, depth_musd=2.0, **{"session.end": "09:40"})
+one = run("configs/nov20.toml", seed=11, depth_musd=2.0, **{"session.end": "09:40"})
 print(one.summary["top_of_book_musd"], one.frames["bars"][["close", "spread_ticks"]].tail())
 
 # %% A sweep: a DataFrame with a row a run. Points of one seed share their draws.
