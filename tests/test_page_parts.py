@@ -199,6 +199,15 @@ def test_a_dial_keeps_within_its_bounds():
     assert choice.turned(depth, -3, 5.0).values == {"depth_musd": 0.5}
 
 
+@pytest.mark.parametrize("own", [0.36, 0.4, 1 / 3, 2.5, 0.05001])
+def test_a_dial_can_stand_on_the_scenarios_own_value(own):
+    """To 1e-6: else the browser moves it by itself, and the page says that something was changed."""
+    gamma = DIALS[1].widened(own)
+    assert gamma.within(own, -1.0) == pytest.approx(own, abs=1e-6)
+    assert gamma.low <= own <= gamma.high
+    assert (DIALS[1].widened(0.4).step, gamma.step > 0) == (0.05, True)
+
+
 @pytest.mark.parametrize("seed", ["-1", "10000", "1e3", "", "x", "٣", None, 2.5])
 def test_a_seed_that_is_none_changes_nothing(seed):
     assert Settings("nov20", 4).seeded(seed).seed == 4

@@ -19,6 +19,7 @@ from sim.scenario import load
 from sim.tables import Scenario
 
 SEEDS = (0, 9999)
+FINEST_STEP = 1e-6
 NORMAL_DEPTH_MUSD = 11.5
 """Depth of the second world at first: the one-year average of the top of book (Goldman Sachs desk, by the press)."""
 
@@ -35,8 +36,12 @@ class Dial:
     step: float
 
     def widened(self, value: float) -> Dial:
-        """The same with a range that holds the scenario's own value."""
-        return replace(self, low=min(self.low, value), high=max(self.high, value))
+        """The same with a range, and steps of it, that hold the scenario's own value."""
+        step = self.step
+        # A slider that cannot stand on a value moves it by itself.
+        while step > FINEST_STEP and not math.isclose(round(value / step) * step, value):
+            step /= 10
+        return replace(self, low=min(self.low, value), high=max(self.high, value), step=step)
 
     def within(self, value: object, otherwise: float) -> float:
         """A value from the browser on the steps of the range; `otherwise` where it is no number."""
