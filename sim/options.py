@@ -174,7 +174,11 @@ class OptionBook:
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every line that is neither empty nor a comment."""
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path}: not a text file in UTF-8") from None
+    for number, line in enumerate(text.splitlines(), start=1):
         if line.strip(" ,") and not line.startswith("#"):
             yield number, [cell.strip() for cell in next(csv.reader([line]))]
 

@@ -146,13 +146,15 @@ def _existing(path: Path) -> Path:
 
 
 def _read_book(data: dict[str, Any], folder: Path) -> None:
-    """Put the positions of a book in the place of its file name."""
+    """Put the positions of a book in the place of its file name, and of the rule by which a quote table is read."""
     options = data.get("options")
     name = options.get("book") if isinstance(options, dict) else None
     if not isinstance(name, str):
         return
+    rule = options.pop("rule", None)
     try:
-        book = OptionBook.from_csv(_existing(folder / name))
+        path = _existing(folder / name)
+        book = OptionBook.from_csv(path) if rule is None else OptionBook.from_cboe(path, str(rule))
     except OSError as error:
         raise ScenarioError(f"options.book: {folder / name}: {error.strerror}") from None
     except (ValueError, OverflowError) as error:

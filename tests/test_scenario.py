@@ -348,6 +348,21 @@ def test_a_broken_book_is_told_by_file_and_row(day):
     assert "book.csv, row 2, column 'right': 'putt' is unknown; did you mean 'put'?" in complaint(day)
 
 
+def test_a_book_of_bytes_is_told_by_file(day):
+    (day.parent / "book.csv").write_bytes(b"\xff\xfe")
+    assert "book.csv: not a text file in UTF-8" in complaint(day)
+
+
+def test_a_quote_table_is_a_book_by_a_rule(day):
+    header = "Expiration Date,Calls,Open Interest,Strike,Puts,Open Interest"
+    (day.parent / "cboe.csv").write_text(f"{header}\nFri Nov 21 2025,C,50,6600,P,70\n")
+    table = {"options.book": "cboe.csv"}
+    positions = load(day, {**table, "options.rule": "customers long puts, short calls"}).options.book
+    assert [(right, contracts) for *_, right, contracts in positions] == [("put", -70), ("call", 50)]
+    assert "no rule is called 'calls'" in complaint(day, {**table, "options.rule": "calls"})
+    assert "no rule is called '3'" in complaint(day, {**table, "options.rule": 3})
+
+
 def test_a_broken_module_of_the_user_is_one_line(day, tmp_path, monkeypatch):
     (tmp_path / "broken_lab.py").write_text("raise RuntimeError('two\\nlines')")
     monkeypatch.syspath_prepend(tmp_path)
