@@ -148,8 +148,7 @@ def _existing(path: Path) -> Path:
 def _read_book(data: dict[str, Any], folder: Path) -> None:
     """Put the positions of a book in the place of its file name, and of the rule by which a quote table is read."""
     options = data.get("options")
-    name = options.get("book") if isinstance(options, dict) else None
-    if not isinstance(name, str):
+    if not isinstance(options, dict) or not isinstance(name := options.get("book"), str):
         return
     rule = options.pop("rule", None)
     try:
