@@ -192,6 +192,9 @@ BAD = {
     "both": (SWEEP + "range = [1, 2]", "depth_musd: give either values or a range"),
     "downwards": (SWEEP.replace("values = [3, 5.5]", "range = [9, 2]\nsteps = 2"), "the first must be the smaller"),
     "log of 0": (SWEEP.replace("values = [3, 5.5]", 'range = [0, 2]\nsteps = 2\nscale = "log"'), "above 0 on a log"),
+    "nan": (SWEEP.replace("values = [3, 5.5]", "range = [nan, 2]\nsteps = 2"), "both ends must be finite"),
+    "endless": (SWEEP.replace("values = [3, 5.5]", "range = [1, inf]\nsteps = 2"), "both ends must be finite"),
+    "value twice": (SWEEP.replace("[3, 5.5]", "[3, 5.5, 3]"), "depth_musd: values: 3 is given twice"),
     "two kinds": (
         SWEEP.replace("[3, 5.5]", '[3, "deep"]'),
         "depth_musd: values: numbers and texts; all must be of one",
@@ -321,7 +324,45 @@ def test_the_table_is_as_long_as_the_sweep(tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {"long", "a.csv", "a.parquet"}, "nothing half-made is left"
 
 
+def test_a_table_that_is_killed_leaves_nothing_behind(tmp_path):
+    """Killed while it reads its second piece."""
+    folder = made_folder(tmp_path / "long", {seed: {"fall": 1.0} for seed in range(150)})
+    code = f"""
+import os
+from pathlib import Path
+from sim.sweep import parts
+pieces = parts._pieces
+def fatal(folder):
+    yield next(pieces(folder))
+    os.kill(os.getpid(), 9)
+parts._pieces = fatal
+parts.write_table(Path({str(folder)!r}), Path({str(tmp_path / "a.csv")!r}))
+"""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), *sys.path])}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == ["long"]
+
+
 # The loop
+
+
+@pytest.mark.parametrize("damage", ["torn", "gone", "one wrong byte"])
+def test_a_kept_table_that_is_damaged_is_found_named_and_made_again(file, tmp_path, damage):
+    text = SWEEP.replace("seeds = 2", 'seeds = 1\nkeep = ["bars"]').replace("[3, 5.5]", "[3]")
+    path, out = file(text), tmp_path / "out"
+    made_here(path, out)
+    (job,) = planned(out)
+    table, whole = job.kept("bars"), job.kept("bars").read_bytes()
+    assert state_of([job]).done == 1
+    if damage == "gone":
+        table.unlink()
+    else:
+        table.write_bytes(whole[:-20] if damage == "torn" else whole[:50] + bytes([whole[50] ^ 1]) + whole[51:])
+    state = state_of([job])
+    assert (state.done, state.waiting, state.damaged) == (0, 1, [table])
+    make(job)
+    assert table.read_bytes() == whole
+    assert state_of([job]).done == 1
 
 
 def test_a_sweep_makes_each_run_once(file, tmp_path):
@@ -577,9 +618,12 @@ def test_a_sweep_that_is_stopped_goes_on(file, tmp_path, command, number):
 
 @pytest.mark.parametrize(("workers", "told"), [(4, "0 h 15 min with 4 workers"), (30, "0 h 2 min with 30 workers")])
 def test_the_time_is_told_for_the_workers_that_there_are(tmp_path, capsys, workers, told):
-    """A hundred runs of 36 s, whatever --workers said: a cluster counts its own."""
+    """A hundred runs of 36 s, whatever --workers said: a cluster counts its own. First runs may have compiled."""
     made_folder(tmp_path, {1: {"close": 1.0}})
     with Watch(State(runs=100, waits=bytearray([1] * 100)), workers) as watch:
+        for _ in range(workers):
+            watch.finished(next(planned(tmp_path)), "done", 500.0)
+        assert not capsys.readouterr().err
         watch.finished(next(planned(tmp_path)), "done", 36.0)
     assert told in " ".join(capsys.readouterr().err.split())
 

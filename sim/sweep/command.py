@@ -74,7 +74,7 @@ def _report(sweep: Sweep, folder: Path, state: State) -> None:
 
 
 class Watch:
-    """A progress bar that counts runs; after the first one it says what all of them will take."""
+    """A progress bar that counts runs; it says what all will take after as many as may have waited for the compiler."""
 
     def __init__(self, state: State, workers: int) -> None:
         self.done, self.failed = state.done, state.failed
@@ -94,7 +94,7 @@ class Watch:
     def finished(self, job: Job, status: str, seconds: float) -> None:
         """Count a run that is done."""
         self.done, self.failed, self._made = self.done + 1, self.failed + (status == FAILED), self._made + 1
-        if not self._told and status != FAILED:
+        if not self._told and status != FAILED and self._made > self._workers:
             self._tell(job, seconds)
         rate = self._made / (time.perf_counter() - self._start)
         self._bar.update(self._task, completed=self.done, description=f"runs ({rate:.2f}/s, {self.failed} failed)")

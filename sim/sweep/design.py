@@ -8,7 +8,9 @@ for indices of sensitivity (SALib). Every point is run with the same seeds: diff
 from __future__ import annotations
 
 import itertools
+import json
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,11 +53,17 @@ class Factor(Table):
     def _is_whole(self) -> Self:
         if (self.values is None) == (self.range is None):
             raise ValueError(f"{self.key}: give either values or a range")
+        if self.range and not np.isfinite(self.range).all():
+            raise ValueError(f"{self.key}: range: {list(self.range)}: both ends must be finite numbers")
         if self.range and not (0 if self.scale == "log" else -np.inf) < self.range[0] < self.range[1]:
             positive = ", above 0 on a log scale" if self.scale == "log" else ""
             raise ValueError(f"{self.key}: range: {list(self.range)}: the first must be the smaller one{positive}")
         if len(kinds := sorted(set(map(_kind, self.values or ())))) > 1:
             raise ValueError(f"{self.key}: values: {' and '.join(kinds)}; all must be of one kind")
+        if twice := next(
+            (text for text, times in Counter(map(json.dumps, self.values or ())).items() if times > 1), ""
+        ):
+            raise ValueError(f"{self.key}: values: {twice} is given twice")
         if self.key.startswith(SWITCH) and not all(isinstance(value, bool) for value in self.values or [0]):
             raise ValueError(f"{self.key}: values: a group takes part or not; write [true, false]")
         return self

@@ -22,7 +22,7 @@ from joblib.externals.loky import get_reusable_executor
 
 from sim.sweep import worker
 from sim.sweep.design import SweepError
-from sim.sweep.parts import ASIDE, FAILED, PARTS, PLAN, Job, make, read_part
+from sim.sweep.parts import ASIDE, DONE, FAILED, PARTS, PLAN, Job, damaged_tables, make, read_part
 
 MOST_DEATHS = 3
 """A run that has killed so many workers, alone, is set aside."""
@@ -57,7 +57,8 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
     for job in jobs:
         part = read_part(job.part)
         failed = part is not None and part["status"] == FAILED
-        made = part is not None and not (retry_failed and failed)
+        damaged = damaged_tables(job) if part is not None and part["status"] == DONE else []
+        made = part is not None and not damaged and not (retry_failed and failed)
         given_up = not made and not retry_failed and job.aside.exists()
         state.runs += 1
         state.done += made
@@ -67,6 +68,7 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
             state.aside.append(str(job))
         elif part is None and job.part.exists():
             state.damaged.append(job.part)
+        state.damaged += damaged
     return state
 
 

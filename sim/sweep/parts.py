@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import batched, chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -205,6 +205,21 @@ def read_part(path: Path) -> dict[str, Any] | None:
     return row if whole and row["run"] == path.stem else None
 
 
+def damaged_tables(job: Job) -> list[Path]:
+    """The tables kept of a run that is done which are not there or damaged."""
+    return [path for path in map(job.kept, job.keep) if not _is_whole(path)]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches(use_threads=False):
+                pass
+    except Exception:
+        return False
+    return True
+
+
 # The plan
 
 
@@ -292,21 +307,23 @@ def table_of(folder: Path) -> pd.DataFrame:
 def write_table(folder: Path, file: Path) -> None:
     """Write the table of a sweep, CSV or Parquet by the file's name; errors as of `table_of`.
 
-    Pieces are written beside it first: which columns there are is known when all parts are read.
+    Pieces are written beside it first, into a file without a name, of which a kill leaves nothing: which columns there
+    are is known when all parts are read.
     """
     check_table_name(file)
     found = _pieces(folder)
     first = next(found)
-    with aside(file) as draft, TemporaryDirectory(prefix=f"{draft.name}.", dir=draft.parent) as place:
-        pieces: list[Path] = []
-        schema = pa.schema([])
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(dir=file.parent) as pieces:
+        count, schema = 0, pa.schema([])
         for piece in chain([first], found):
-            pieces.append(Path(place) / f"{len(pieces)}.parquet")
-            pq.write_table(piece, pieces[-1])
-            schema = pa.unify_schemas([schema, piece.schema], promote_options="default")
-        with _table_writer(draft, schema, is_csv=file.suffix == ".csv") as write:
-            for several in batched(pieces, PIECES):
-                tables = [schema.empty_table(), *(pq.ParquetFile(piece).read(use_threads=False) for piece in several)]
+            with pa.ipc.new_stream(pieces, piece.schema) as stream:
+                stream.write_table(piece)
+            count, schema = count + 1, pa.unify_schemas([schema, piece.schema], promote_options="default")
+        pieces.seek(0)
+        with aside(file) as draft, _table_writer(draft, schema, is_csv=file.suffix == ".csv") as write:
+            for several in batched(range(count), PIECES):
+                tables = [schema.empty_table(), *(pa.ipc.open_stream(pieces).read_all() for _ in several)]
                 write(pa.concat_tables(tables, promote_options="default"))
 
 
