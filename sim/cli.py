@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     add_completion=False,
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="An agent-based simulator of market cascades in one thin limit order book.",
 )
@@ -46,6 +45,10 @@ ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario
 CrashPct = Annotated[
     float, typer.Option("--crash-pct", min=0.01, max=100, help="A fall from high to close that is a crash, in percent.")
 ]
+
+
+_UsageError = typer.BadParameter.__mro__[1]
+"""What Typer raises for arguments that a command cannot use; it does not export it."""
 
 
 class InputError(ValueError):
@@ -383,7 +386,10 @@ def main() -> None:
     # As with `python -m`: a scenario may name agents of modules in the folder where the user stands.
     sys.path.append(os.getcwd())
     try:
-        app()
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
+    except _UsageError as error:
+        _complain(error.format_message())
+        sys.exit(2)
     except ValueError as error:
         # Our own errors say what the user can change. Any other is a mistake of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in ("sim", "agents"):

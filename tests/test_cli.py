@@ -142,10 +142,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(thinbook, arguments, said):
     ],
 )
 def test_bad_usage_is_explained(thinbook, arguments, said):
-    code, _, err = thinbook(*arguments)
-    assert code == 2
+    code, out, err = thinbook(*arguments)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith("thinbook: ")
     assert said in err
-    assert "Traceback" not in err
+
+
+def test_without_arguments_it_tells_what_there_is(thinbook):
+    code, out, err = thinbook()
+    assert (code, err) == (0, "")
+    assert "describe" in out
 
 
 def test_a_mistake_of_ours_keeps_its_traceback(thinbook, monkeypatch):

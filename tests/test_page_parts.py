@@ -20,6 +20,7 @@ from sim.page.settings import DIALS, Choice, Settings, Shelf
 from sim.page.world import Decision, World
 from sim.recorder import DEPTH_REACH
 from sim.scenario import ScenarioError, load
+from sim.units import MINUTE
 
 NOV20 = Path(__file__).parents[1] / "configs" / "nov20.toml"
 BARS = 12
@@ -155,6 +156,18 @@ def test_price_chart_has_levels_news_and_the_real_day(world):
     two_days, second = World(load(NOV20), 1), replace(world.frames[-1], session=1, first=0)
     assert charts.price_limits([two_days], [[second]]) == (6500, 6800)
     assert "real day" in [series["name"] for series in charts.price(two_days, [second], (6500, 6800))["series"]]
+
+
+def test_news_since_the_last_close_has_one_number_in_chart_and_words(world):
+    two_days = World(load(NOV20), 1)
+    opens = two_days.scenario.session.hours_ns[1][0]
+    now = [replace(world.frames[-1], session=1, first=0, time_ns=opens + 75 * MINUTE)]
+    assert [item.name for _, item in two_days.news(now)] == ["nvidia", "payrolls", "followthrough", "cook"]
+    line = next(series for series in charts.price(two_days, now, (6500, 6800))["series"] if "markLine" in series)
+    marks = [mark["label"]["formatter"] for mark in line["markLine"]["data"] if "xAxis" in mark]
+    assert marks == ["3", "4"], "what came before the open is told, but has no place in the chart"
+    assert "<b>3</b> 09:50 Chip shares open up" in texts.news(two_days, now)
+    assert "<span>" not in texts.news(two_days, [])
 
 
 def test_the_waterfall_ends_at_the_price(world):

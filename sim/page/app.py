@@ -454,6 +454,7 @@ def _price(lab: Lab, world: World, place: int, name: str) -> None:
         _html("h2", depth + world.scenario.title)
         _moving_html(lab, lambda state: _told(state.frames(place)))
         Moving(lab, Chart, draw, height=340)
+        _moving_html(lab, lambda state: texts.news(world, state.frames(place)))
         _html("p", "Each dot is a bar, in the colour of the group that pushed the price most (mechanical).", "soft")
 
 

@@ -231,20 +231,14 @@ def _level(points: float, contracts: int) -> Option:
 
 
 def _news(world: World, frames: Sequence[Frame]) -> list[Option]:
-    """A mark at every piece of news of the day that is out."""
-    if not frames:
-        return []
-    scenario, session = world.scenario, world.scenario.session
-    opens, now = session.hours_ns[frames[-1].session][0], frames[-1].time_ns
-    times = {item.name: item.at_ns(session.first_day) for item in scenario.news}
-    out = [(name, time) for name, time in times.items() if opens <= time <= now]
-    # By turns below and above, or on a narrow screen one name would stand on the next.
-    ends = ("insideStartTop", "insideEndTop")
-    return [_mark(moment_ms(scenario, time), name, ends[place % 2]) for place, (name, time) in enumerate(out)]
+    """A mark at every piece of news that came since the open, with its number."""
+    opens = world.scenario.session.hours_ns[frames[-1].session][0] if frames else 0
+    numbered = enumerate(world.news(frames), start=1)
+    return [_mark(moment_ms(world.scenario, at), str(number)) for number, (at, _) in numbered if at >= opens]
 
 
-def _mark(time_ms: int, name: str, position: str) -> Option:
-    label = {"formatter": name.replace("_", " "), "position": position, "rotate": 90} | TINY
+def _mark(time_ms: int, name: str) -> Option:
+    label = {"formatter": name, "position": "insideEnd", "rotate": 0} | TINY
     return {"xAxis": time_ms, "lineStyle": {"color": "LINE", "type": "solid"}, "label": label}
 
 
@@ -344,7 +338,7 @@ def flow(world: World, frames: Sequence[Frame]) -> Option:
     for group in _acting(world, day):
         totals = [0, *(frame.bought[group] for frame in ends)]
         bars = _bars(name_of(group), _course(world, ends, np.diff(totals).tolist(), 0), colour_of(group))
-        chart["series"].append(bars | {"barWidth": f"{70 / COLUMNS:.2f}%"})
+        chart["series"].append(bars | {"barWidth": 3})
     return chart
 
 

@@ -75,6 +75,15 @@ def counterfactual(worlds: Sequence[Sequence[Frame]]) -> str:
     return f"Counterfactual: on the same seed and news, B stands {abs(gap):,.2f} points {side} A."
 
 
+def news(world: World, frames: Sequence[Frame]) -> str:
+    """What has come out since the last close, with the numbers that mark it in the chart of the price."""
+    items = (
+        f"<span><b>{number}</b> {clock_text(at)[:5]} {escape(item.text or item.name.replace('_', ' '))}</span>"
+        for number, (at, item) in enumerate(world.news(frames), start=1)
+    )
+    return f'<div class="legend news">{"".join(items)}</div>'
+
+
 def decisions(frames: Sequence[Frame], least: int) -> str:
     """A table of decisions over at least so many contracts, the newest first."""
     rows = "".join(_row(decision) for decision in _newest(frames, least))

@@ -6,7 +6,7 @@ any moment that has passed can be shown again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from sim.model import MarketModel
 from sim.options import OptionBook
 from sim.page.dominoes import Dominoes
 from sim.surface import Quotes
-from sim.tables import Scenario
+from sim.tables import NewsItem, Scenario
 from sim.trader import Work
 from sim.units import OPTION_FUTURES, SECOND
 
@@ -146,6 +146,15 @@ class World:
     def running(self) -> bool:
         """Whether there is a bar to come."""
         return bool(self._model.running)
+
+    def news(self, frames: Sequence[Frame]) -> list[tuple[int, NewsItem]]:
+        """Times and texts of what has come out since the last close, in order of time: the page numbers it so."""
+        if not frames:
+            return []
+        session, number = self.scenario.session, frames[-1].session
+        since = session.hours_ns[number - 1][1] if number else 0
+        items = [(item.at_ns(session.first_day), item) for item in self.scenario.news]
+        return sorted(((at, item) for at, item in items if since <= at <= frames[-1].time_ns), key=lambda pair: pair[0])
 
     def step(self) -> None:
         """Let one bar pass, and keep its frame."""
