@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.box import SIMPLE
@@ -47,7 +47,7 @@ CrashPct = Annotated[
 ]
 
 
-_UsageError = typer.BadParameter.__mro__[1]
+_UsageError: Any = typer.BadParameter.__mro__[1]
 """What Typer raises for arguments that a command cannot use; it does not export it."""
 
 
@@ -388,17 +388,19 @@ def main() -> None:
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except _UsageError as error:
-        _complain(error.format_message())
-        sys.exit(2)
+        _refuse(error.format_message())
     except ValueError as error:
         # Our own errors say what the user can change. Any other is a mistake of ours and keeps its traceback.
         if type(error).__module__.partition(".")[0] not in ("sim", "agents"):
             raise
-        _complain(str(error))
-        sys.exit(2)
+        _refuse(str(error))
     except OSError as error:
-        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
-        sys.exit(2)
+        _refuse(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _refuse(text: str) -> None:
+    _complain(text)
+    sys.exit(2)
 
 
 def _complain(text: str) -> None:

@@ -48,8 +48,9 @@ GROUP_NAMES: Final = {
     "noise": "noise traders",
     "auction": "opening auction",
     "halt": "end of a halt",
+    "open": "the clock at the open",
 }
-"""What the groups are called in a sentence."""
+"""What the groups, and causes that no group has, are called in a sentence."""
 
 
 def colour_of(group: str) -> str:

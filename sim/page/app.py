@@ -426,6 +426,7 @@ def Views(lab: Lab, state: State) -> None:
                 _price(lab, world, place, NAMES[place] if len(worlds) == 2 else "")
         if len(worlds) == 2:
             _moving_html(lab, lambda now: escape(texts.counterfactual(_all_frames(now))), "story")
+        _moving_html(lab, lambda now: texts.news(worlds[0], now.frames(0)))
         solara.HTML(tag="div", unsafe_innerHTML=texts.legend([*worlds[0].groups, AUCTION]))
     with solara.Div(classes=["card"]):
         names = [*(view.name for view in VIEWS), DECISIONS]
@@ -454,7 +455,6 @@ def _price(lab: Lab, world: World, place: int, name: str) -> None:
         _html("h2", depth + world.scenario.title)
         _moving_html(lab, lambda state: _told(state.frames(place)))
         Moving(lab, Chart, draw, height=340)
-        _moving_html(lab, lambda state: texts.news(world, state.frames(place)))
         _html("p", "Each dot is a bar, in the colour of the group that pushed the price most (mechanical).", "soft")
 
 
