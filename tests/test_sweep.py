@@ -701,6 +701,6 @@ def test_a_fault_that_is_not_survived_is_counted(tmp_path):
 
 @pytest.mark.slow
 def test_figures_of_sweeps(tmp_path):
-    figures = {figure.name: figure.value for figure in speed.measure(tmp_path, runs=2, made_up=(2, 20), pairs=1)}
+    figures = {figure.name: figure.value for figure in speed.measure(tmp_path, runs=2, made_up=(2, 20), rounds=2)}
     assert all(np.isfinite(value) and value > 0 for value in figures.values())
     assert 0.1 < figures["two workers, of two runs by hand"] < 10
