@@ -276,6 +276,24 @@ def validate(
 
 
 @app.command()
+def calibrate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Such as configs/calibrations/calm.toml.")],
+    trials: Annotated[int, typer.Option(min=2, max=1_000_000, help="Points to be tried in all.")] = 200,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
+    folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="For trials and result.")] = None,
+) -> None:
+    """Find the numbers of a scenario with which its days are nearest to the laws of real ones."""
+    from sim.calibrate import calibrate, fit_tables, read_calibration
+
+    calibration, place = read_calibration(file), folder or Path("runs") / f"calibration-{file.stem}"
+    with _progress(calibration.tables.title) as show:
+        fit = calibrate(calibration, place, trials=trials, workers=workers, show=show)
+    for table in fit_tables(fit):
+        Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print(place / "optimum.toml")
+
+
+@app.command()
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Sweep file, such as configs/sweeps/depth.toml.")],
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,

@@ -1,0 +1,308 @@
+"""Calibration: the numbers of a scenario with which its days come nearest to the laws of real ones.
+
+The method of simulated moments (McFadden, Econometrica 57, 1989, p. 995; Franke and Westerhoff, J. Econ. Dyn. Control
+36, 2012, p. 1193, for agent-based markets). The moments are the laws of the realism card. Each is measured in units of
+its accepted range: 0 in the middle, -1 and 1 at the ends; the distance is the mean of their squares, each cut off at
+`FARTHEST`, so that a law out of reach does not outweigh the others. All points are run with the same seeds. The search
+is optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); its trials stand in a journal in the
+folder, with which the same command goes on; a changed file or changed code begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import tomlkit
+from joblib import Parallel, delayed
+from numpy.typing import NDArray
+from pydantic import Field, JsonValue, model_validator
+from rich.box import SIMPLE
+from rich.table import Table as Grid
+
+from sim.analysis.observed import Moments
+from sim.analysis.realism import LAWS, Law, Range, jackknife
+from sim.files import aside
+from sim.scenario import ScenarioError, load, validate
+from sim.sweep.design import Factor
+from sim.sweep.parts import code_digest
+from sim.tables import Scenario, Table
+from sim.validate.command import THIN_BELOW_MUSD
+from sim.validate.worlds import observe
+
+FARTHEST = 25.0
+"""Most that a law adds to the distance: it is five half ranges from the middle, or has no value."""
+STEP = 0.1
+"""Of a factor's range: what it is moved to either side to see what it does."""
+NORMAL_95 = 1.96
+JOURNAL = "trials.journal"
+
+
+class CalibrationError(ValueError):
+    """A calibration that cannot be made; its text is one line for the user."""
+
+
+class World(Table):
+    """A variant of the scenario whose days are judged."""
+
+    set: dict[str, JsonValue] = Field({}, description="scenario keys")
+
+
+class CalibrationTables(Table):
+    """The tables of a calibration file."""
+
+    title: str = Field(min_length=1, description="what is calibrated")
+    scenario: str = Field(min_length=1, description="scenario file, from the calibration file's folder")
+    seeds: int = Field(ge=2, le=1000, description="days of each world, on the same seeds at all points")
+    first_seed: int = Field(1, ge=0, lt=2**62, description="seeds count up from here")
+    set: dict[str, JsonValue] = Field({}, description="scenario keys that are the same at all points")
+    leave_out: tuple[str, ...] = Field((), description="laws of the card that are not aimed at")
+    world: tuple[World, ...] = Field((World.model_validate({}),), min_length=1, description="what is judged")
+    factor: tuple[Factor, ...] = Field(min_length=1, max_length=100, description="scenario keys to be found")
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if listed := next((factor.key for factor in self.factor if factor.range is None), None):
+            raise ValueError(f"{listed}: a factor of a calibration has a range")
+        names = {law.name for law in LAWS}
+        if unknown := next((name for name in self.leave_out if name not in names), None):
+            raise ValueError(f"leave_out: no law is called {unknown!r}; the names are those of the card")
+        return self
+
+
+@dataclass(frozen=True)
+class Target:
+    """A law in one of the worlds, with the range it is to lie in."""
+
+    world: int
+    law: Law
+    accepted: Range
+
+    def off(self, days: Sequence[Moments]) -> float:
+        """Where the law lies, in half ranges from the middle; NaN where it has no value."""
+        low, high = self.accepted
+        value = self.law.value(days)
+        return (value - 0.5 * (low + high)) / (0.5 * (high - low)) if np.isfinite(value) else np.nan
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A calibration file that was read."""
+
+    path: Path
+    tables: CalibrationTables
+
+    @property
+    def keys(self) -> list[str]:
+        """The scenario keys to be found."""
+        return [factor.key for factor in self.tables.factor]
+
+    def scenario(self, world: World, places: Sequence[float]) -> Scenario:
+        """A world with each factor at a place of its range, 0 to 1."""
+        found = {factor.key: factor.at(place) for factor, place in zip(self.tables.factor, places, strict=True)}
+        return load(self.path.parent / self.tables.scenario, self.tables.set | world.set | found)
+
+    def targets(self) -> list[Target]:
+        """What is aimed at: the laws with a range that a day can tell by itself."""
+        thin = [self.scenario(world, self.middle).depth_musd < THIN_BELOW_MUSD for world in self.tables.world]
+        return [
+            Target(world, law, accepted)
+            for world in range(len(self.tables.world))
+            for law in LAWS
+            if (accepted := law.thin if thin[world] else law.normal)
+            and law.name not in self.tables.leave_out
+            and not {"probe", "depths"} & set(law.needs)
+        ]
+
+    def digest(self) -> str:
+        """Digest of all that decides what a trial gives: the file, the scenario of each world, the code."""
+        scenarios = [self.scenario(world, self.middle) for world in self.tables.world]
+        modules = {crowd.import_path.partition(":")[0] for scenario in scenarios for crowd in scenario.crowds}
+        parts = [self.tables.model_dump_json(), *(scenario.digest for scenario in scenarios), code_digest(modules)]
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def middle(self) -> list[float]:
+        """All factors in the middle of their ranges."""
+        return [0.5] * len(self.tables.factor)
+
+    def days(self, points: Sequence[Sequence[float]], seeds: range, workers: int) -> list[list[list[Moments]]]:
+        """The days of each world at each point."""
+        texts = [[self.scenario(world, point).to_toml() for world in self.tables.world] for point in points]
+        tasks = (delayed(observe)(text, seed) for point in texts for text in point for seed in seeds)
+        found = iter(Parallel(n_jobs=workers)(tasks))
+        return [[[next(found) for _ in seeds] for _ in point] for point in texts]
+
+
+def read_calibration(path: Path) -> Calibration:
+    """Read and check a calibration file.
+
+    Raises
+    ------
+    CalibrationError
+        Whatever is wrong, in one line with the file and the key.
+    """
+    try:
+        calibration = Calibration(path, validate(CalibrationTables, tomllib.loads(path.read_text(encoding="utf-8"))))
+        for world in calibration.tables.world:
+            for place in (0.0, 1.0):
+                calibration.scenario(world, [place] * len(calibration.keys))
+        if not calibration.targets():
+            raise CalibrationError("leave_out: no law is left to aim at")
+    except (CalibrationError, ScenarioError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CalibrationError(f"{path}: {error}") from None
+    return calibration
+
+
+def offs(targets: Sequence[Target], worlds: Sequence[Sequence[Moments]]) -> NDArray[np.float64]:
+    """Where all targets lie, in half ranges from the middle of what is accepted."""
+    return np.array([target.off(worlds[target.world]) for target in targets])
+
+
+def distance(off: NDArray[np.float64]) -> float:
+    """Mean squared distance of the targets, each cut off."""
+    return float(np.minimum(np.nan_to_num(off**2, nan=FARTHEST, posinf=FARTHEST), FARTHEST).mean())
+
+
+def search(
+    calibration: Calibration, folder: Path, trials: int, workers: int, show: Callable[[int, int], None]
+) -> pd.DataFrame:
+    """Try points until the folder has so many; all of them, a row each.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    folder : Path
+        Keeps the journal of trials.
+    trials : int
+    workers : int
+        Processes.
+    show : callable
+        Gets the trials done and in all.
+    """
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+    study = optuna.create_study(storage=storage, study_name=calibration.digest(), load_if_exists=True)
+    done = [trial for trial in study.trials if trial.state.is_finished()]
+    study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=10 + 2 * len(calibration.keys))
+    targets = calibration.targets()
+    for number in range(len(done), trials):
+        show(number, trials)
+        trial = study.ask()
+        point = [trial.suggest_float(key, 0.0, 1.0) for key in calibration.keys]
+        (worlds,) = calibration.days([point], seeds_of(calibration), workers)
+        study.tell(trial, distance(offs(targets, worlds)))
+    rows = [trial.params | {"distance": trial.value} for trial in study.trials if trial.state.is_finished()]
+    return pd.DataFrame(rows)
+
+
+def seeds_of(calibration: Calibration) -> range:
+    """The seeds that points are compared on."""
+    return range(calibration.tables.first_seed, calibration.tables.first_seed + calibration.tables.seeds)
+
+
+def intervals(
+    calibration: Calibration, best: Sequence[float], worlds: Sequence[Sequence[Moments]], workers: int
+) -> NDArray[np.float64]:
+    """Half widths of the factors' 95 % intervals, in units of their ranges.
+
+    The sandwich (J'J)^-1 J'SJ (J'J)^-1 of the method of moments: J are the targets' changes with the factors, by
+    central differences on the same seeds; S has the targets' variances: that of the simulated days (jackknife) and that
+    of the target itself, whose accepted range is taken as two standard errors to either side. A factor that moves no
+    target has an interval as wide as its range.
+    """
+    targets = calibration.targets()
+    low = np.clip(np.asarray(best) - STEP, 0, 1)
+    high = np.clip(np.asarray(best) + STEP, 0, 1)
+    points = [[*best[:place], end[place], *best[place + 1 :]] for place in range(len(best)) for end in (low, high)]
+    moved = np.array([offs(targets, days) for days in calibration.days(points, seeds_of(calibration), workers)])
+    slopes = ((moved[1::2] - moved[::2]) / (high - low)[:, None]).T
+    errors = np.array([jackknife(target.off, worlds[target.world]) for target in targets])
+    known = np.isfinite(slopes).all(axis=1) & np.isfinite(errors)
+    inverse = np.linalg.pinv(slopes[known])
+    variances = np.einsum("ij,j,ij->i", inverse, errors[known] ** 2 + 0.25, inverse)
+    moves = (np.abs(slopes[known]) > 0).any(axis=0)
+    return np.where(moves, np.minimum(NORMAL_95 * np.sqrt(variances), 1.0), 1.0)
+
+
+def calibrate(
+    calibration: Calibration, folder: Path, *, trials: int, workers: int, show: Callable[[int, int], None]
+) -> Mapping[str, Any]:
+    """Search, and write what was found: `trials.csv`, `fit.json` and the optimum as `optimum.toml`; the content of fit.
+
+    The distance is given on the seeds of the search and on as many others, for the best of many points is best by luck,
+    too.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    tried = search(calibration, folder, trials, workers, show)
+    best = tried.loc[tried["distance"].idxmin(), calibration.keys].tolist()
+    seeds = seeds_of(calibration)
+    fresh = range(seeds.stop, seeds.stop + len(seeds))
+    (there,), (judged,) = (calibration.days([best], chosen, workers) for chosen in (seeds, fresh))
+    widths = intervals(calibration, best, there, workers)
+    targets = calibration.targets()
+    fit = {
+        "title": calibration.tables.title,
+        "trials": len(tried),
+        "seeds": list(seeds),
+        "distance": distance(offs(targets, there)),
+        "distance_fresh_seeds": distance(offs(targets, judged)),
+        "factors": [
+            {"key": factor.key, "optimum": factor.at(place), "low": factor.at(max(place - width, 0.0))}
+            | {"high": factor.at(min(place + width, 1.0)), "range": factor.range, "scale": factor.scale}
+            for factor, place, width in zip(calibration.tables.factor, best, widths, strict=True)
+        ],
+        "targets": [
+            {"world": calibration.tables.world[target.world].set, "law": target.law.name, "accepted": target.accepted}
+            | {"measured": _plain(target.law.value(there[target.world]))}
+            | {"fresh_seeds": _plain(target.law.value(judged[target.world]))}
+            for target in targets
+        ],
+    }
+    for factor in calibration.tables.factor:
+        tried[factor.key] = tried[factor.key].map(factor.at)
+    _write(folder, tried, fit)
+    return fit
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _write(folder: Path, tried: pd.DataFrame, fit: Mapping[str, Any]) -> None:
+    optimum = {row["key"]: row["optimum"] for row in fit["factors"]}
+    with aside(folder / "trials.csv") as draft:
+        tried.to_csv(draft, index=False)
+    for name, text in (("fit.json", json.dumps(fit, indent=1) + "\n"), ("optimum.toml", tomlkit.dumps(optimum))):
+        with aside(folder / name) as draft:
+            draft.write_text(text, encoding="utf-8")
+
+
+def fit_tables(fit: Mapping[str, Any]) -> list[Grid]:
+    """What was found, for reading: the factors with their intervals, the laws on both sets of seeds."""
+    title = f"{fit['title']}: distance {fit['distance']:.2f}, on fresh seeds {fit['distance_fresh_seeds']:.2f}"
+    factors = Grid("", "optimum", "95 %", "searched", title=title, box=SIMPLE)
+    for row in fit["factors"]:
+        ends = (f"{row['low']:.3g} to {row['high']:.3g}", f"{row['range'][0]:g} to {row['range'][1]:g}")
+        factors.add_row(row["key"], f"{row['optimum']:.3g}", *ends)
+    laws = Grid("", "with", "measured", "fresh seeds", "accepted", box=SIMPLE)
+    for row in fit["targets"]:
+        low, high = row["accepted"]
+        numbers = ["" if row[name] is None else f"{row[name]:.3g}" for name in ("measured", "fresh_seeds")]
+        laws.add_row(
+            row["law"],
+            ", ".join(f"{key}={value}" for key, value in row["world"].items()),
+            *numbers,
+            f"{low:g} to {high:g}",
+        )
+    return [factors, laws]

@@ -1,0 +1,121 @@
+"""Calibration finds what made the moments, says how well it is known, and goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sim import calibrate
+from sim.analysis.realism import LAWS, Law
+from sim.calibrate import CalibrationError, Target, distance, read_calibration
+from sim.scenario import load
+
+CALM = Path(__file__).parent.parent / "configs" / "calm.toml"
+TEXT = f"""
+title = "Made up"
+scenario = "{CALM}"
+seeds = 2
+[[factor]]
+key = "depth_musd"
+range = [2.0, 12.0]
+[[factor]]
+key = "options.scale"
+range = [0.0, 1.0]
+[[factor]]
+key = "surface.skew"
+range = [-0.2, -0.1]
+"""
+DEPTH, SCALE = 7.0, 0.3
+"""Where the made-up laws are in the middle of what is accepted."""
+
+
+def law(name, value, middle, half):
+    return Law("Made up", name, "1", (name,), value, (middle - half, middle + half), (middle - half, middle + half), "")
+
+
+def mean(name):
+    return lambda days: float(np.mean([day[name] for day in days]))
+
+
+@pytest.fixture
+def made_up(monkeypatch, tmp_path):
+    """A calibration whose days tell depth and scale, and nothing of the skew; its path."""
+
+    def observe(text, seed):
+        scenario = load(text)
+        return {"depth": scenario.depth_musd + 1e-9 * seed, "scale": scenario.options.scale + 1e-9 * seed}
+
+    monkeypatch.setattr(calibrate, "observe", observe)
+    monkeypatch.setattr(
+        calibrate, "LAWS", (law("depth", mean("depth"), DEPTH, 1.0), law("scale", mean("scale"), SCALE, 0.1))
+    )
+    path = tmp_path / "made-up.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def run(path, folder, trials):
+    return calibrate.calibrate(read_calibration(path), folder, trials=trials, workers=1, show=lambda done, total: None)
+
+
+def test_what_made_the_moments_is_found_and_how_well_it_is_known(made_up, tmp_path):
+    fit = run(made_up, tmp_path / "out", 80)
+    depth, scale, skew = fit["factors"]
+    assert fit["distance"] < 0.5
+    assert depth["optimum"] == pytest.approx(DEPTH, abs=1.0)
+    assert scale["optimum"] == pytest.approx(SCALE, abs=0.1)
+    # A target is known to half of its half range, and depth and scale are targets themselves.
+    assert depth["high"] - depth["optimum"] == pytest.approx(1.96 * 0.5 * 1.0, rel=1e-3)
+    assert scale["optimum"] - scale["low"] == pytest.approx(1.96 * 0.5 * 0.1, rel=1e-3)
+    assert (skew["low"], skew["high"]) == (-0.2, -0.1)
+    optimum = tomllib.loads((tmp_path / "out" / "optimum.toml").read_text())
+    assert load(CALM, optimum).depth_musd == depth["optimum"]
+    assert json.loads((tmp_path / "out" / "fit.json").read_text())["trials"] == 80
+
+
+def test_it_goes_on_where_it_stopped(made_up, tmp_path):
+    first = calibrate.search(read_calibration(made_up), tmp_path, 5, 1, lambda done, total: None)
+    again = calibrate.search(read_calibration(made_up), tmp_path, 9, 1, lambda done, total: None)
+    assert again[:5].equals(first)
+    assert len(again) == 9
+    made_up.write_text(TEXT.replace("[2.0, 12.0]", "[3.0, 12.0]"))
+    assert len(calibrate.search(read_calibration(made_up), tmp_path, 1, 1, lambda done, total: None)) == 1
+
+
+def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
+    nothing = law("nothing", lambda days: np.nan, 0, 1)
+    assert np.isnan(Target(0, nothing, (-1.0, 1.0)).off([]))
+    assert distance(np.array([0.5, np.nan])) == (0.25 + calibrate.FARTHEST) / 2
+    assert distance(np.array([1e9])) == calibrate.FARTHEST
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (("depth_musd", "depth_muds"), "did you mean 'depth_musd'?"),
+        (("range = [2.0, 12.0]", "values = [2, 3]"), "depth_musd: a factor of a calibration has a range"),
+        (("range = [2.0, 12.0]", "range = [-2.0, 12.0]"), "depth_musd: -2.0"),
+        (("seeds = 2", "seeds = 1"), "seeds: 1"),
+        (("seeds = 2", 'seeds = 2\nleave_out = ["Spraed"]'), "leave_out: no law is called 'Spraed'"),
+        (("title", "titel"), "titel"),
+        (("seeds = 2", f"seeds = 2\nleave_out = {[law.name for law in LAWS]}"), "no law is left"),
+    ],
+)
+def test_a_mistake_is_one_line(tmp_path, change, problem):
+    path = tmp_path / "bad.toml"
+    path.write_text(TEXT.replace(*change))
+    with pytest.raises(CalibrationError) as error:
+        read_calibration(path)
+    assert str(error.value).startswith(str(path))
+    assert problem in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_shipped_calibrations_can_be_read():
+    for path in (CALM.parent / "calibrations").glob("*.toml"):
+        calibration = read_calibration(path)
+        assert len(calibration.targets()) > len(calibration.keys)
