@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -525,14 +526,34 @@ def test_decisions_say_why_and_which_prices() -> None:
     assert counts == len(quotes) == len(model.market.tape(QUOTE_TAPE, QUOTES))
 
 
-@pytest.mark.parametrize("group", ["etfs", "ctas", "value", "stops"])
-def test_a_group_that_does_nothing_is_another_day(group: str) -> None:
-    model = MarketModel(CROWD)
-    for trader in model.crowds[group]:
-        trader.decide = lambda view, ring: ()
-        trader.alarms = lambda view: ()
-        trader.prepare = lambda view: ()
-    assert run(model).tape_sha256() != made(CROWD).tape_sha256()
+LATE = (
+    CROWD.replace('end = "09:40"', 'open = "15:40"').replace("2025-11-20 09:33", "2025-11-20 15:43")
+    + """
+[agents.vol_control]
+class = "agents.vol_control:VolControlFund"
+group = "rebalancers"
+
+[agents.close_buyers]
+class = "agents.close_buyer:CloseBuyer"
+group = "rebalancers"
+"""
+)
+"""The same people, and all rebalancers, in the last minutes of a session."""
+REBALANCERS = ["leveraged", "vol_control", "close_buyers"]
+
+
+@pytest.mark.parametrize(
+    ("text", "crowd"),
+    [(CROWD, crowd) for crowd in tomllib.loads(CROWD)["agents"] if crowd not in REBALANCERS]
+    + [(LATE, crowd) for crowd in REBALANCERS],
+)
+def test_one_that_does_nothing_is_another_day(text: str, crowd: str) -> None:
+    model = MarketModel(text)
+    idle = model.crowds[crowd][0]
+    idle.decide = lambda view, ring: ()
+    idle.alarms = lambda view: ()
+    idle.prepare = lambda view: ()
+    assert run(model).tape_sha256() != made(text).tape_sha256()
 
 
 def test_mesa_model_counts_its_bars() -> None:
