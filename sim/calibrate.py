@@ -3,9 +3,10 @@
 The method of simulated moments (McFadden, Econometrica 57, 1989, p. 995; Franke and Westerhoff, J. Econ. Dyn. Control
 36, 2012, p. 1193, for agent-based markets). The moments are the laws of the realism card. Each is measured in units of
 its accepted range: 0 in the middle, -1 and 1 at the ends; the distance is the mean of their squares, each cut off at
-`FARTHEST`, so that a law out of reach does not outweigh the others. All points are run with the same seeds. The search
-is optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); its trials stand in a journal in the
-folder, with which the same command goes on; a changed file or changed code begins anew.
+`FARTHEST`, so that a law out of reach does not outweigh the others. All points are run with the same seeds, the first
+of them the scenario as it is. The search is optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011);
+its trials stand in a journal in the folder, with which the same command goes on; a changed file or changed code begins
+anew.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import pandas as pd
@@ -109,6 +111,12 @@ class Calibration:
         found = {factor.key: factor.at(place) for factor, place in zip(self.tables.factor, places, strict=True)}
         return load(self.path.parent / self.tables.scenario, self.tables.set | world.set | found)
 
+    def own_places(self) -> list[float]:
+        """Where the scenario's own values are."""
+        content = tomllib.loads(load(self.path.parent / self.tables.scenario, self.tables.set).to_toml())
+        values = (reduce(dict[str, Any].__getitem__, key.split("."), content) for key in self.keys)
+        return [factor.place(cast(float, value)) for factor, value in zip(self.tables.factor, values, strict=True)]
+
     def targets(self) -> list[Target]:
         """What is aimed at: the laws with a range that a day can tell by itself."""
         thin = [self.scenario(world, self.middle).depth_musd < THIN_BELOW_MUSD for world in self.tables.world]
@@ -194,7 +202,9 @@ def search(
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
     study = optuna.create_study(storage=storage, study_name=calibration.digest(), load_if_exists=True)
     done = [trial for trial in study.trials if trial.state.is_finished()]
-    study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=10 + 2 * len(calibration.keys))
+    study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=10 + len(calibration.keys))
+    if not study.trials:
+        study.enqueue_trial(dict(zip(calibration.keys, calibration.own_places(), strict=True)))
     targets = calibration.targets()
     for number in range(len(done), trials):
         show(number, trials)

@@ -79,6 +79,9 @@ def test_what_made_the_moments_is_found_and_how_well_it_is_known(made_up, tmp_pa
 
 def test_it_goes_on_where_it_stopped(made_up, tmp_path):
     first = calibrate.search(read_calibration(made_up), tmp_path, 5, 1, lambda done, total: None)
+    own = load(CALM)
+    assert first.loc[0, "depth_musd"] == pytest.approx((own.depth_musd - 2) / 10)
+    assert first.loc[0, "options.scale"] == pytest.approx(own.options.scale)
     again = calibrate.search(read_calibration(made_up), tmp_path, 9, 1, lambda done, total: None)
     assert again[:5].equals(first)
     assert len(again) == 9

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -83,6 +84,13 @@ class Factor(Table):
         assert self.range is not None
         low, high = self.range
         return float(low * (high / low) ** place if self.scale == "log" else low + (high - low) * place)
+
+    def place(self, value: float) -> float:
+        """The place of a value in the range, 0 to 1; that of the nearer end where it lies outside."""
+        assert self.range is not None
+        low, high = self.range
+        inside = min(max(value, low), high)
+        return math.log(inside / low) / math.log(high / low) if self.scale == "log" else (inside - low) / (high - low)
 
 
 class Design(Table):
