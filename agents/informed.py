@@ -39,8 +39,8 @@ class InformedTrader(Trader):
 
     def learn(self, view: View) -> None:
         """Let the intensity move on to now."""
-        minutes, fall_pct = (view.now - self.seen_at) / MINUTE, 100 * (1 - view.mid / (self.seen_mid or view.mid))
-        keep = math.exp(-minutes / self.p.burst_minutes)
+        fall_pct = 100 * (1 - view.mid / (self.seen_mid or view.mid))
+        keep = min(math.exp((self.seen_at - view.now) / MINUTE / self.p.burst_minutes), 1.0)
         shock = self.p.burst * math.sqrt(1 - keep * keep) * self.draw.normal()
         self.log_intensity = keep * self.log_intensity + shock + self.p.asymmetry * fall_pct
         self.seen_at, self.seen_mid = view.now, view.mid

@@ -25,6 +25,7 @@ from agents.cta import TrendFollower
 from agents.dealer import OptionDealer
 from agents.etf import MacroTrader
 from agents.hedger import PutHedger
+from agents.informed import InformedTrader
 from agents.latent import LatentTrader
 from agents.leveraged import LeveragedFund
 from agents.maker import MarketMaker
@@ -148,6 +149,7 @@ def test_all_kinds_are_here() -> None:
         "LeveragedFund",
         "VolControlFund",
         "CloseBuyer",
+        "InformedTrader",
     }
 
 
@@ -580,3 +582,52 @@ def test_without_its_mind_a_group_makes_another_tape(group: str) -> None:
     for trader in model.crowds[group]:
         trader.decide, trader.alarms = lambda view, ring: (), lambda view: ()
     assert run(model).tape_sha256() != run(MarketModel(CROWD)).tape_sha256()
+
+
+# Informed traders
+
+
+def signals_of(
+    build: Any, minutes: int = 390, mid: Any = lambda minute: 6700.0, **params: Any
+) -> list[tuple[int, int]]:
+    """Times and sizes of what an informed trader does in so many minutes."""
+    trader, view, done = build(InformedTrader, **params), Eyes(), []
+    trader.decide(view, Ring("open"))
+    while True:
+        (alarm,) = trader.alarms(view)
+        if alarm.time_ns > NOW + minutes * MINUTE:
+            return done
+        view = Eyes(now=alarm.time_ns, mid=mid((alarm.time_ns - NOW) / MINUTE))
+        done += [(view.now, order.contracts) for order in trader.decide(view, TIME)]
+
+
+def test_signals_come_at_their_rate_on_both_sides_and_with_fat_tails(build: Any) -> None:
+    """4,000 signals of a fixed stream: a right program is within 5 standard errors."""
+    sizes = np.array([size for _, size in signals_of(build, 400, signals_per_minute=10.0, contracts=1e4, burst=0.0)])
+    assert len(sizes) == pytest.approx(4000, abs=5 * 4000**0.5)
+    assert (sizes > 0).mean() == pytest.approx(0.5, abs=5 * 0.5 / 4000**0.5)
+    # Student's t of 3 degrees of freedom: half lie within 0.765, 2 % beyond 4.541 (tables).
+    assert np.median(np.abs(sizes)) == pytest.approx(7650, rel=0.1)
+    assert (np.abs(sizes) > 45_410).mean() == pytest.approx(0.02, abs=5 * (0.02 * 0.98 / 4000) ** 0.5)
+
+
+def test_signals_come_in_bursts_and_more_of_them_after_a_fall(build: Any) -> None:
+    def spread(**params: Any) -> float:
+        times = [time for time, _ in signals_of(build, 3900, signals_per_minute=5.0, contracts=1e4, **params)]
+        counts = np.bincount(np.array([time - NOW for time in times]) // (10 * MINUTE), minlength=390)
+        return float(counts.var() / counts.mean())
+
+    assert spread(burst=0.0) == pytest.approx(1.0, abs=0.4), "Poisson"
+    assert spread(burst=1.0, burst_minutes=30.0) > 10
+
+    def count(slope: float) -> int:
+        falling = signals_of(build, 60, lambda minute: 6700 - slope * minute, asymmetry=3.0, burst=0.0)
+        return len(falling)
+
+    assert count(2.0) > 1.2 * count(0.0) > 1.2 * 1.2 * count(-2.0)
+
+
+def test_an_informed_trader_reaches_no_further_than_told(build: Any) -> None:
+    trader = build(InformedTrader, contracts=1e4, reach_points=3.0)
+    orders = [order for _ in range(20) for order in trader.decide(Eyes(mid=6700.0), TIME)]
+    assert {math.copysign(3.0, order.contracts) for order in orders} == {order.points - 6700.0 for order in orders}
