@@ -202,7 +202,7 @@ def search(
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
     study = optuna.create_study(storage=storage, study_name=calibration.digest(), load_if_exists=True)
     done = [trial for trial in study.trials if trial.state.is_finished()]
-    study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=10 + len(calibration.keys))
+    study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=len(calibration.keys))
     if not study.trials:
         study.enqueue_trial(dict(zip(calibration.keys, calibration.own_places(), strict=True)))
     targets = calibration.targets()
