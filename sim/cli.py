@@ -454,7 +454,7 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
 @contextmanager
 def _patience() -> Iterator[Callable[[], None]]:
     """Says why nothing happens, unless the function it gives is called in time."""
-    slow = threading.Timer(COMPILING_SECONDS, err.print, ["compiling the kernel, once"])
+    slow = threading.Timer(COMPILING_SECONDS, err.print, ["starting; the first run compiles the kernel, once"])
     slow.daemon = True
     slow.start()
     try:

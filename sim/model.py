@@ -33,7 +33,7 @@ from sim.scenario import load
 from sim.surface import Quotes, Surface
 from sim.tables import NewsItem, Scenario
 from sim.trader import Ring, Trader
-from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, ticks
+from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, moment_text, ticks
 from sim.view import Frozen, View
 from sim.vix import vix, vix1d
 
@@ -335,10 +335,14 @@ class MarketModel(mesa.Model):
         self._woken = instant
         if self._again > MOST_WAKES:
             raise RuntimeError(f"{trader.name} never sleeps: it keeps arming alarms that have rung ({ring.kind})")
-        trader.draw.next_event()
-        self._carry_out(trader, ring, trader.decide(view, ring))
-        trader.draw.next_event()
-        self.clock.arm(trader, trader.alarms(view), self.seen_vix)
+        try:
+            trader.draw.next_event()
+            self._carry_out(trader, ring, trader.decide(view, ring))
+            trader.draw.next_event()
+            self.clock.arm(trader, trader.alarms(view), self.seen_vix)
+        except Exception as error:
+            error.add_note(f"{trader.name}, {moment_text(self.market.now, self.config.session.first_day)}")
+            raise
 
     def _wake_filled(self) -> None:
         for trader in self.clock.listeners("fill", self.market.now):

@@ -406,6 +406,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def error_line(error: Exception) -> str:
+    """An error in one line: its kind, what it says, and notes of where it was."""
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    return one_line(f"{type(error).__name__}: {error}{f' ({notes})' if notes else ''}")
+
+
 def one_line(text: str) -> str:
     """The text with its line breaks made into spaces."""
     return " ".join(text.split())

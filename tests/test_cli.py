@@ -52,7 +52,7 @@ def test_run_tells_of_a_slow_start(thinbook, monkeypatch):
     step = FakeModel.step
     monkeypatch.setattr(FakeModel, "step", lambda self: (time.sleep(0.05), step(self)))
     _, _, err = thinbook("run", "day.toml")
-    assert err == "compiling the kernel, once\n"
+    assert err == "starting; the first run compiles the kernel, once\n"
 
 
 def test_verify_says_whether_the_tape_is_the_same(thinbook, monkeypatch):

@@ -35,6 +35,7 @@ from sim.kernel.state import (
 from sim.market import resting
 from sim.model import MarketModel
 from sim.options import Contract
+from sim.scenario import error_line
 from sim.trader import At, Cancel, Limit, Market, OnVol, TradeOptions
 from sim.units import DAY, MINUTE, SECOND, clock_ns
 from sim.view import View
@@ -554,6 +555,19 @@ def test_one_that_does_nothing_is_another_day(text: str, crowd: str) -> None:
     idle.alarms = lambda view: ()
     idle.prepare = lambda view: ()
     assert run(model).tape_sha256() != made(text).tape_sha256()
+
+
+def test_an_error_of_an_agent_says_whose_and_when() -> None:
+    model = MarketModel(WALLS)
+
+    def fails(view: View, ring: object) -> list[object]:
+        raise ZeroDivisionError("division by zero")
+
+    model.crowds["probes"][1].wakes = lambda view: [At(OPEN + MINUTE)] if view.now < OPEN + MINUTE else []
+    model.crowds["probes"][1].plan = lambda view, ring: fails(view, ring) if ring.kind == "time" else []
+    with pytest.raises(ZeroDivisionError) as failed:
+        run(model)
+    assert error_line(failed.value) == "ZeroDivisionError: division by zero (probes[1], 2025-11-20 09:31:00)"
 
 
 def test_mesa_model_counts_its_bars() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import ipyvuetify
@@ -35,7 +36,7 @@ from sim.scenario import ScenarioError
 SCENARIO = "THINBOOK_SCENARIO"
 """Environment variable with the path of the page's scenario."""
 STYLE = Path(__file__).with_name("app.css").read_text(encoding="utf-8")
-SPEEDS = {"1 bar a second": 1.0, "3 bars a second": 3.0, "10 bars a second": 10.0, "As fast as it goes": FASTEST}
+SPEEDS = {"1 bar a second": 1.0, "3 bars a second": 3.0, "10 bars a second": 10.0, "Fastest": FASTEST}
 LEAST = {"all": 1, "100 contracts and more": 100, "500 and more": 500, "1,000 and more": 1000}
 OWN_BOOK = "the scenario's own"
 NAMES = ("A", "B")
@@ -72,6 +73,8 @@ class SliderView(ipyvuetify.VuetifyTemplate):
     high = traitlets.Float(1.0).tag(sync=True)
     step = traitlets.Float(1.0).tag(sync=True)
     disabled = traitlets.Bool().tag(sync=True)
+    told = traitlets.Unicode().tag(sync=True)
+    """What a screen reader says of the value, if not its number."""
     turned = traitlets.Tuple(traitlets.Int(), traitlets.Any(), default_value=(0, 0)).tag(sync=True)
     """Number and value of the visitor's last turn."""
     answered = traitlets.Int().tag(sync=True)
@@ -182,7 +185,8 @@ def Top(opened: solara.Reactive[bool]) -> None:
     """The name of the page, and what changes its looks."""
     with solara.Div(classes=["top"]):
         _html("h1", "thinbook: one market, one thin book")
-        _button("Settings", "mdi-tune", lambda: opened.set(not opened.value))
+        told = {"aria-expanded": str(opened.value).lower()}
+        _button("Settings", "mdi-tune", lambda: opened.set(not opened.value), told)
         ThemeButton.element()
 
 
@@ -206,7 +210,8 @@ def Transport(lab: Lab, state: State, settings: solara.Reactive[Settings]) -> No
         else:
             _button("Play", "mdi-play", engine.play, disabled=not state.worlds)
         _button("Step", "mdi-skip-next", engine.step, disabled=not state.worlds)
-        _button("Reset", "mdi-restart", lambda: lab.reset(settings.value))
+        waits = settings.value != lab.applied
+        _button("Reset", "mdi-restart", lambda: lab.reset(settings.value), color="primary" if waits else None)
         _moving_html(lab, lambda now: escape(_clock(now)), "clock")
         with solara.Div(classes=["grow"]):
             Moving(lab, SliderView, _time, label="Time, bars passed", on_turned=seek)
@@ -220,6 +225,7 @@ def _time(state: State) -> Mapping[str, object]:
         "high": max(state.done, 1),
         "disabled": not state.done,
         "answered": state.turn,
+        "told": _clock(state),
     }
 
 
@@ -243,6 +249,8 @@ def Controls(lab: Lab, settings: solara.Reactive[Settings], applied: Settings) -
         with solara.Div():
             _html("h2", "The next run")
             _html("p", "All of this applies on Reset. Play, time and speed apply at once.", "soft")
+            if now != applied:
+                _html("p", "Changed: press Reset to run it.", "changed")
         with solara.Div(classes=["group"]):
             names = lab.shelf.scenarios
             _select("Scenario", now.scenario, names, lambda name: settings.set(Settings(name, settings.value.seed)))
@@ -254,7 +262,7 @@ def Controls(lab: Lab, settings: solara.Reactive[Settings], applied: Settings) -
             if len(now.worlds) == 2:
                 _worlds(place, set_place)
             WorldControls(lab, settings, card, place)
-        _waiting(lab.shelf, now, applied, place)
+        _html("code", lab.shelf.command(now, place))
 
 
 def _card(shelf: Shelf, name: str) -> Card | ScenarioError:
@@ -283,6 +291,8 @@ def Seed(settings: solara.Reactive[Settings]) -> None:
         outlined=True,
         hide_details=True,
     )
+    if text != str(settings.value.seed):
+        _html("p", f"No seed: Reset would take {settings.value.seed}.", "changed")
 
 
 def _worlds(place: int, set_place: Callable[[int], None]) -> None:
@@ -352,14 +362,6 @@ def _member(group: str, choice: Choice, change: Change) -> None:
     _switch(name_of(group), group not in choice.without, turn, colour_of(group))
 
 
-def _waiting(shelf: Shelf, settings: Settings, applied: Settings, place: int) -> None:
-    """Whether anything waits for Reset, and the command that makes the same run."""
-    with solara.Div():
-        if settings != applied:
-            _html("p", "Changed: press Reset to run it.", "changed")
-        _html("code", shelf.command(settings, place))
-
-
 # Views
 
 
@@ -403,8 +405,9 @@ VIEWS = (
     View("Volatility", "What options cost, as the model's own VIX.", (("VIX and VIX1D", charts.volatility, 340),)),
     View(
         "Dominoes",
-        "Who reacted to whom today. A circle grows with the points moved, an arrow with the contracts that the move "
-        "of one group provoked in another. Mechanical too: it credits all of a reaction to the price.",
+        "Who reacted to whom today. A circle grows with the points that a group moved together with what it made the "
+        "makers do (without that they are under Who moved it), an arrow with the contracts that the move of one group "
+        "provoked in another. Mechanical too: it credits all of a reaction to the price.",
         (("Provoker to provoked", charts.network, 440),),
     ),
 )
@@ -470,21 +473,33 @@ def _told(frames: list[Frame]) -> str:
 def _view(lab: Lab, view: View, state: State, two: list[str]) -> None:
     _html("p", view.note, "note soft")
     with solara.Div(classes=two):
-        for place, world in enumerate(state.worlds):
+        for place in range(len(state.worlds)):
             frames = state.frames(place)
-            if view.grid == "three" and not (frames and frames[-1].dealers):
+            if not _can_show(view, frames):
                 _html("p", "There are no options to show." if frames else "Nothing has happened yet.", "soft")
                 continue
             with solara.Div(classes=[view.grid]):
                 for title, chart, height in view.charts:
                     with solara.Div():
                         _html("h3", title)
-                        draw = _drawing(chart, world, place, f"{title}. {view.note}")
+                        draw = _drawing(view, chart, place, f"{title}. {view.note}")
                         Moving(lab, Chart, draw, height=height).key(title)
 
 
-def _drawing(chart: Callable[[World, Sequence[Frame]], Option], world: World, place: int, label: str) -> Draw:
-    return lambda state: _drawn(chart(world, state.frames(place)), label)
+def _can_show(view: View, frames: Sequence[Frame]) -> bool:
+    return view.grid != "three" or bool(frames and frames[-1].dealers)
+
+
+def _drawing(view: View, chart: Callable[[World, Sequence[Frame]], Option], place: int, label: str) -> Draw:
+    """Draws a chart of one world, on the scale of the same chart of both."""
+
+    def draw(state: State) -> Mapping[str, object]:
+        worlds = [(world, state.frames(other)) for other, world in enumerate(state.worlds)]
+        options = [chart(*world) if _can_show(view, world[1]) else {} for world in worlds]
+        charts.share_scales([option for option in options if option])
+        return _drawn(options[place], label)
+
+    return draw
 
 
 def _drawn(option: Option, label: str) -> Mapping[str, object]:
@@ -525,10 +540,11 @@ def _html(tag: str, text: str, kind: str = "") -> None:
     solara.HTML(tag=tag, unsafe_innerHTML=escape(text), classes=kind.split())
 
 
-def _button(label: str, icon: str, click: Callable[[], None], *, disabled: bool = False) -> None:
-    solara.Button(
-        icon_name=icon, on_click=click, icon=True, disabled=disabled, attributes={"aria-label": label, "title": label}
-    )
+def _button(
+    label: str, icon: str, click: Callable[[], None], told: Mapping[str, str] = MappingProxyType({}), **looks: Any
+) -> None:
+    about = {"aria-label": label, "title": label, **told}
+    solara.Button(icon_name=icon, on_click=click, icon=True, attributes=about, **looks)
 
 
 def _select(label: str, value: str, names: list[str], choose: Callable[[str], None]) -> None:

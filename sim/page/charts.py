@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from html import escape
 from typing import Any
@@ -19,7 +19,7 @@ import numpy as np
 from sim.analysis.day import WATCHED_POINTS
 from sim.analysis.tape import ticks_from_mid
 from sim.page.world import Frame, World
-from sim.palette import BLUE, GREEN, PURPLE, colour_of, name_of
+from sim.palette import colour_of, name_of
 from sim.tables import Scenario
 from sim.units import DAY, SECOND, TICK_POINTS, clock_ns, clock_text
 
@@ -148,6 +148,37 @@ def _ghost(name: str, course: Course) -> Option:
     return _line(name, course, "SOFT", silent=True, z=1, lineStyle=dashed, endLabel={"show": False}, markPoint=mark)
 
 
+def share_scales(options: Sequence[Option]) -> None:
+    """Give the same chart of several worlds the same scale, in place: of values, and of colours."""
+    for axis, place in (("xAxis", 0), ("yAxis", 1)):
+        if all(option[axis].get("type") == "value" and "min" not in option[axis] for option in options):
+            ends = [value for option in options for value in _extent(option, place)]
+            step = 10.0 ** math.floor(math.log10(max(max(ends) - min(ends), 1e-9)))
+            low, high = step * math.floor(min(ends) / step), step * math.ceil(max(ends) / step)
+            for option in options:
+                option[axis] |= {"min": low, "max": high}
+    if all("visualMap" in option for option in options):
+        most = max(options, key=lambda option: option["visualMap"]["max"])["visualMap"]
+        for option in options:
+            option["visualMap"] |= {"max": most["max"], "text": most["text"]}
+
+
+def _extent(option: Option, place: int) -> Iterator[float]:
+    """Least and largest value of a chart, x (0) or y (1); bars of one place are stacked, and begin at 0."""
+    stacks: Counter[tuple[Any, bool]] = Counter()
+    for series in option["series"]:
+        is_bar = series["type"] == "bar"
+        for number, datum in enumerate(series["data"]):
+            pair = datum if isinstance(datum, list | tuple) else (datum, datum)
+            if is_bar:
+                stacks[pair[1 - place] if pair is datum else number, (pair[place] or 0) > 0] += pair[place] or 0
+            else:
+                yield pair[place]
+    yield from stacks.values()
+    if stacks or not any(series["data"] for series in option["series"]):
+        yield 0.0
+
+
 # Price
 
 
@@ -160,7 +191,7 @@ def price(world: World, frames: Sequence[Frame], limits: tuple[float, float]) ->
     if real:
         chart["series"].append(_ghost("real day", real))
     mids = _course(world, day, [frame.mid for frame in day])
-    marks = {"silent": True, "symbol": "none", "data": [*_levels(world, limits), *_news(world, frames)]}
+    marks = {"silent": True, "symbol": "none", "z": 1, "data": [*_levels(world, limits), *_news(world, frames)]}
     line = _line("price", mids, "INK", lineStyle={"width": 1, "color": "SOFT"}, markLine=marks)
     chart["series"].append(line | {"endLabel": {"show": False}})
     dots: dict[str, list[tuple[float, float]]] = {}
@@ -223,10 +254,10 @@ def _levels(world: World, limits: tuple[float, float]) -> list[Option]:
 
 def _level(points: float, contracts: int) -> Option:
     """A line across the chart, with what the dealers hold there."""
-    side = f" dealers {'long' if contracts > 0 else 'short'} {abs(contracts):,}" if contracts else ""
+    side = f" dealers {'long' if contracts > 0 else 'short'} {abs(contracts):,} options" if contracts else ""
     watched = points == WATCHED_POINTS
-    line = {"color": "SOFT" if watched else "LINE", "width": 1, "type": "solid" if watched else "dashed"}
-    label = {"formatter": f"{points:g}{side}", "position": "insideEndTop", "rotate": 0} | TINY
+    line = {"color": "SOFT", "width": 1, "type": "solid" if watched else "dashed"}
+    label = {"formatter": f"{points:g}{side}", "position": "insideStartTop", "rotate": 0} | TINY
     return {"yAxis": points, "lineStyle": line, "label": label}
 
 
@@ -374,16 +405,17 @@ def points(world: World, frames: Sequence[Frame]) -> Option:
     whole = _course(world, day, [frame.mid - frame.base for frame in day])
     chart["series"].append(_line("price", whole, "INK", lineStyle={"width": 2.5, "color": "INK"}))
     lines = {mover: [frame.points[mover] for frame in day] for mover in _movers(frames)}
-    chart["series"] += _group_lines(world, day, lines)
+    chart["series"] += _group_lines(world, day, lines, [value for _, value in whole[-1:]])
     chart["grid"]["right"] = 110
     return chart
 
 
-def _group_lines(world: World, day: Sequence[Frame], lines: Mapping[str, Sequence[float]]) -> list[Option]:
-    """A line for each group, with its name where it ends apart from the others: the largest are named first."""
+def _group_lines(
+    world: World, day: Sequence[Frame], lines: Mapping[str, Sequence[float]], taken: Sequence[float] = ()
+) -> list[Option]:
+    """A line for each group, named where it ends apart from the others and what is taken: the largest come first."""
     reach = max((abs(value) for values in lines.values() for value in values), default=1.0)
-    named: list[float] = []
-    drawn = []
+    named, drawn = list(taken), []
     for group in sorted(lines, key=lambda group: -abs(lines[group][-1])):
         end = lines[group][-1]
         show = all(abs(end - other) > LABEL_ROOM * reach for other in named)
@@ -460,12 +492,25 @@ def volatility(world: World, frames: Sequence[Frame]) -> Option:
     """VIX, VIX1D, and volatility at the money of the nearest expiry; the real VIX behind."""
     day = thinned(today(frames))
     chart = _over_time(world, frames, "% a year")
-    names = {"vix": ("VIX", BLUE), "vix1d": ("VIX1D", PURPLE), "atm_iv": ("at the money", GREEN)}
+    names = {
+        "vix": ("VIX", "INK", "solid"),
+        "vix1d": ("VIX1D", "INK", "dotted"),
+        "atm_iv": ("at the money", "SOFT", "solid"),
+    }
     if real := _real(world, frames, "vix"):
         chart["series"].append(_ghost("real VIX", real))
-    for key, (name, colour) in names.items():
-        chart["series"].append(_line(name, _course(world, day, [frame.bar[key] for frame in day]), colour))
-    chart["grid"]["right"] = 84
+    for key, (name, colour, dashes) in names.items():
+        style = {"width": 1.8, "color": colour, "type": dashes}
+        course = _course(world, day, [frame.bar[key] for frame in day])
+        chart["series"].append(_line(name, course, colour, lineStyle=style, endLabel={"show": False}))
+    chart["legend"] = {
+        "right": 8,
+        "top": 0,
+        "itemWidth": 30,
+        "textStyle": SMALL,
+        "data": [name for name, *_ in names.values()],
+    }
+    chart["grid"]["right"] = 60
     return chart
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from sim.page.world import Frame, World
-from sim.scenario import ScenarioError, one_line
+from sim.scenario import ScenarioError, error_line, one_line
 
 FRAME_S = 0.06
 """Least time between two drawings."""
@@ -217,10 +217,11 @@ class Engine:
         return True
 
     def _fail(self, error: Exception) -> None:
-        kind = "" if isinstance(error, ScenarioError) else f"{type(error).__name__}: "
-        if kind:
+        if isinstance(error, ScenarioError):
+            problem = one_line(str(error))
+        else:
             log.error("a world of the page has failed", exc_info=error)
-        problem = one_line(f"{kind}{error}")
+            problem = error_line(error)
         if problem == self._problem:
             return
         with self._changing():

@@ -40,8 +40,8 @@ from sim.model import MarketModel
 from sim.page.app import SCENARIO
 from sim.page.charts import strikes
 from sim.page.settings import Dial, value_at
-from sim.palette import GREEN, GREY, HUES, VERMILION, colour_of, name_of
-from sim.scenario import load, one_line
+from sim.palette import GREY, VERMILION, colour_of, name_of
+from sim.scenario import error_line, load
 from sim.tables import Scenario
 from sim.units import moment_text
 
@@ -64,6 +64,10 @@ STYLE = """
     transform: translate(-50%, 4px) !important
 }
 .v-slider .v-slider__thumb-label > * {transform: none !important}
+@media (max-width: 700px) {
+    .vue-grid-layout {display: flex; flex-direction: column; height: auto !important}
+    .vue-grid-item {position: static !important; transform: none !important; width: 100% !important; margin-bottom: 8px}
+}
 """
 """Looks that Mesa leaves no other way to set: the sliders' values always show."""
 
@@ -186,7 +190,7 @@ class LiveModel:
             yield
         except Exception as error:
             log.exception("the model of the page has failed")
-            self.picture = replace(self.picture, problem=one_line(f"{type(error).__name__}: {error}"))
+            self.picture = replace(self.picture, problem=error_line(error))
 
 
 def settings(scenario: Scenario, seed: int) -> dict[str, float]:
@@ -221,7 +225,10 @@ def price_chart(picture: Picture) -> Option:
 
 def volatility_chart(picture: Picture) -> Option:
     """VIX and VIX1D."""
-    return _chart(picture, "VIX and VIX1D (%)", {"VIX": _values(picture, "vix"), "VIX1D": _values(picture, "vix1d")})
+    lines = {"VIX": _values(picture, "vix"), "VIX1D": _values(picture, "vix1d")}
+    chart = _chart(picture, "VIX and VIX1D (%)", lines)
+    chart["series"][1]["lineStyle"]["type"] = "dotted"
+    return chart
 
 
 def volume_chart(picture: Picture) -> Option:
@@ -263,7 +270,7 @@ def _values(picture: Picture, name: str) -> list[float]:
 
 def _level(points: float, contracts: int) -> Option:
     """A line across the price chart: solid for the watched level, with what the dealers hold at a strike."""
-    colour = GREEN if contracts > 0 else VERMILION if contracts else GREY
+    colour = VERMILION if contracts else GREY
     side = f" dealers {'long' if contracts > 0 else 'short'} {abs(contracts):,}" if contracts else ""
     line = {"color": colour, "width": 1, "type": "solid" if points == WATCHED_POINTS else "dashed"}
     label = {"formatter": f"{points:g}{side}", "position": "insideStartTop", "color": colour, "fontSize": 10}
@@ -275,9 +282,9 @@ def _chart(picture: Picture, title: str, lines: Mapping[str, list[float]], kind:
     text = {"color": GREY}
     return {
         "animation": False,
-        "color": HUES,
+        "color": [GREY],
         "title": {"text": title, "left": 8, "top": 4, "textStyle": text | {"fontSize": 13}},
-        "legend": {"show": len(lines) > 1, "right": 8, "top": 4, "icon": "roundRect", "textStyle": text},
+        "legend": {"show": len(lines) > 1, "right": 8, "top": 24, "itemWidth": 30, "textStyle": text},
         "grid": {"left": 60, "right": 40, "top": 44, "bottom": 36},
         "tooltip": {"trigger": "axis", "confine": True},
         "xAxis": {"type": "category", "data": list(picture.times), "axisLabel": text | {"margin": 12}},

@@ -54,7 +54,7 @@ DIALS = (
     Dial("depth_musd", "Depth of the book", "$M a side", 0.5, 20.0, 0.1),
     Dial("options.scale", "Dealers' gamma: their option book", "times", 0.0, 2.0, 0.05),
     Dial("agents.ctas.contracts", "Trend followers' position", "contracts", 0.0, 100_000.0, 1000.0),
-    Dial("agents.etfs.clip_contracts", "ETF traders' clip, and so their share", "contracts", 1.0, 400.0, 1.0),
+    Dial("agents.etfs.clip_contracts", "ETF share, by the size of their clips", "contracts", 1.0, 400.0, 1.0),
     Dial("agents.makers.withdrawal", "Market makers' withdrawal", "exponent of volatility", 0.0, 4.0, 0.05),
 )
 

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sim.files import aside
-from sim.scenario import load, one_line
+from sim.scenario import error_line, load
 from sim.sweep.design import Design, Sweep, SweepError
 from sim.tables import Scenario
 
@@ -120,7 +120,7 @@ def make(job: Job) -> tuple[str, float]:
         frames, result = _run(job)
         status = DONE
     except Exception as error:
-        status, result = FAILED, {"error": one_line(f"{type(error).__name__}: {error}")[:1000]}
+        status, result = FAILED, {"error": error_line(error)[:1000]}
     for name in job.keep if frames else ():
         _write(job.kept(name), pa.Table.from_pandas(frames[name], preserve_index=False))
     _write_part(job.part, _row(job, status, result))
