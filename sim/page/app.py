@@ -447,7 +447,7 @@ def _all_frames(state: State) -> list[list[Frame]]:
 
 
 def _price(lab: Lab, world: World, place: int, name: str) -> None:
-    depth = f"World {name}, {world.scenario.depth_musd:g} $M a side: " if name else ""
+    depth = f"World {name}, ${world.scenario.depth_musd:g}M a side: " if name else ""
 
     def draw(state: State) -> Mapping[str, object]:
         frames = state.frames(place)

@@ -117,7 +117,7 @@ def _line(name: str, course: Course, colour: str, **more: Any) -> Option:
         "type": "line",
         "name": name,
         "data": course,
-        "showSymbol": False,
+        "symbol": "none",
         "color": colour,
         "lineStyle": {"width": 1.5, "color": colour},
         "endLabel": label,
