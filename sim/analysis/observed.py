@@ -55,6 +55,8 @@ class Day:
         Of all market makers together.
     metaorders : float array (n, 2), optional
         Contracts of every order that somebody worked, and the points that the price went in its direction meanwhile.
+    etf_share : float array (), optional
+        What ETF traders took, of all contracts.
     """
 
     opens_ns: int
@@ -69,6 +71,7 @@ class Day:
     ladder: np.ndarray | None = None
     inventory: np.ndarray | None = None
     metaorders: np.ndarray | None = None
+    etf_share: np.ndarray | None = None
 
     @property
     def seconds(self) -> int:
@@ -94,7 +97,7 @@ def moments(day: Day) -> Moments:
         found["halves"] = _halves(found)
     if day.ladder is not None:
         found["ladder"] = np.mean(day.ladder, axis=(0, 1))
-    for name in ("inventory", "metaorders"):
+    for name in ("inventory", "metaorders", "etf_share"):
         if (values := getattr(day, name)) is not None:
             found[name] = values
     return found

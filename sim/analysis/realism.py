@@ -305,6 +305,7 @@ LAWS = (
     _size("Volume", "million contracts", "volume", _mean("volume", 1e-6), (1.1, 1.4), (2.2, 2.8), ESTIMATE),
     _size("Trades", "1/s", "prints seconds", _per_day("prints", "seconds"), (5, 20), (15, 30), ESTIMATE),
     _size("Mean trade", "contracts", "volume prints", _per_day("volume", "prints"), (3.5, 4.5), (3, 4), ESTIMATE),
+    _size("Share taken by ETF traders", "1", "etf_share", _mean("etf_share"), (0.24, 0.32), (0.24, 0.45), PRESS),
     _size("Volatility of a minute", "points", "mids", minute_volatility, (2.4, 3.5), (6, 8), ESTIMATE),
     _law("Profile", "Volume of the first half hour", "%", "profile", _profile(0, 1), (10, 18), ESTIMATE),
     _law("Profile", "Volume of a half hour at noon", "%", "profile", _profile(5, 7), (2, 8), ESTIMATE),
