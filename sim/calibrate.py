@@ -16,9 +16,8 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -32,7 +31,7 @@ from rich.table import Table as Grid
 from sim.analysis.observed import Moments
 from sim.analysis.realism import LAWS, Law, Range, jackknife
 from sim.files import aside
-from sim.scenario import ScenarioError, load, validate
+from sim.scenario import ScenarioError, load, validate, value_at
 from sim.sweep.design import Factor
 from sim.sweep.parts import code_digest
 from sim.tables import Scenario, Table
@@ -114,8 +113,7 @@ class Calibration:
     def own_places(self) -> list[float]:
         """Where the scenario's own values are."""
         content = tomllib.loads(load(self.path.parent / self.tables.scenario, self.tables.set).to_toml())
-        values = (reduce(dict[str, Any].__getitem__, key.split("."), content) for key in self.keys)
-        return [factor.place(cast(float, value)) for factor, value in zip(self.tables.factor, values, strict=True)]
+        return [factor.place(value_at(content, factor.key)) for factor in self.tables.factor]
 
     def targets(self) -> list[Target]:
         """What is aimed at: the laws with a range that a day can tell by itself."""

@@ -284,12 +284,13 @@ def calibrate(
 ) -> None:
     """Find the numbers of a scenario with which its days are nearest to the laws of real ones."""
     from sim.calibrate import calibrate, fit_tables, read_calibration
+    from sim.terminal import console
 
     calibration, place = read_calibration(file), folder or Path("runs") / f"calibration-{file.stem}"
     with _progress(calibration.tables.title) as show:
         fit = calibrate(calibration, place, trials=trials, workers=workers, show=show)
     for table in fit_tables(fit):
-        Console(width=None if sys.stdout.isatty() else 120).print(table)
+        console().print(table)
     print(place / "optimum.toml")
 
 

@@ -406,6 +406,12 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def value_at(content: Mapping[str, Any], key: str) -> Any:
+    """Value at a dotted key of a scenario's tables, None if it is not there."""
+    head, _, rest = key.partition(".")
+    return value_at(content.get(head, {}), rest) if rest else content.get(head)
+
+
 def error_line(error: Exception) -> str:
     """An error in one line: its kind, what it says, and notes of where it was."""
     notes = "; ".join(getattr(error, "__notes__", ()))

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Depth and the opening
-# Nine short runs: three depths of the book, the first ten minutes of each session, three seeds. Stopped in the middle,
-# the sweep goes on from there when its cell is run again. Start it in the checkout, since it reads `configs/`.
+# Nine runs: three depths of the book, three seeds; the 19th and the first ten minutes of the 20th. Stopped in the
+# middle, the sweep goes on from there when its cell is run again. Start it in the checkout, since it reads `configs/`.
 
 # %%
 from sim.api import load, run, sweep

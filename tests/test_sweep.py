@@ -194,6 +194,16 @@ BAD = {
     "log of 0": (SWEEP.replace("values = [3, 5.5]", 'range = [0, 2]\nsteps = 2\nscale = "log"'), "above 0 on a log"),
     "nan": (SWEEP.replace("values = [3, 5.5]", "range = [nan, 2]\nsteps = 2"), "both ends must be finite"),
     "endless": (SWEEP.replace("values = [3, 5.5]", "range = [1, inf]\nsteps = 2"), "both ends must be finite"),
+    "number twice": (SWEEP.replace("[3, 5.5]", "[3, 5.5, 3.0]"), "depth_musd: values: 3 is given twice"),
+    "huge grid": (
+        SWEEP.replace("values = [3, 5.5]", "range = [2, 18]\nsteps = 100000")
+        + '[[factor]]\nkey = "options.scale"\nrange = [0, 1]\nsteps = 100000\n',
+        "20,000,000,000 runs; a sweep has at most 10,000,000",
+    ),
+    "huge design": (
+        SWEEP.replace("values = [3, 5.5]", "range = [2, 18]") + '[design]\nkind = "morris"\npoints = 10_000_000\n',
+        "40,000,000 runs; a sweep has at most",
+    ),
     "value twice": (SWEEP.replace("[3, 5.5]", "[3, 5.5, 3]"), "depth_musd: values: 3 is given twice"),
     "two kinds": (
         SWEEP.replace("[3, 5.5]", '[3, "deep"]'),
@@ -436,6 +446,29 @@ print(*sys.modules)
     assert not last & {"scipy.stats", "statsmodels", "matplotlib", "typer", "rich", "distributed"}
 
 
+def test_retrying_forgets_who_was_set_aside(file, tmp_path, command):
+    path, out = file(SWEEP.replace("seeds = 2", "seeds = 1")), tmp_path / "out"
+    made_here(path, out)
+    job = next(planned(out))
+    job.part.unlink()
+    job.aside.parent.mkdir()
+    job.aside.write_text("{}")
+    assert "set aside" in command("sweep", path, "--out", out)[1]
+    assert command("sweep", path, "--out", out, "--retry-failed")[0] == 0
+    assert (job.part.exists(), job.aside.exists()) == (True, False)
+
+
+def test_whole_numbers_stay_whole_in_a_range(file, tmp_path):
+    ranged = '[[factor]]\nkey = "agents.deadly.count"\nrange = [0, 2]\n'
+    grid = read_sweep(file(SWEEP + ranged + "steps = 5\n"))
+    assert [tuple(point.values()) for point in grid.points] == [(depth, n) for depth in (3, 5.5) for n in (0, 1, 2)]
+    design = '[design]\nkind = "latin_hypercube"\npoints = 9\n'
+    drawn = [point["agents.deadly.count"] for point in read_sweep(file(SWEEP + ranged + design)).points]
+    assert set(drawn) == {0, 1, 2}
+    assert all(isinstance(number, int) for number in drawn)
+    assert {crowd.count for crowd in grid.scenario(grid.points[2]).crowds if crowd.name == "deadly"} == {2}
+
+
 def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_path, monkeypatch):
     monkeypatch.setattr("sim.sweep.loop.MOST_DEATHS", 1)
     one = SWEEP.replace("seeds = 2", "seeds = 1").replace("[3, 5.5]", "[3]")
@@ -453,15 +486,27 @@ def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_pat
     assert (now.runs, now.done, now.failed, len(now.aside), now.waiting) == (4, 3, 2, 1, 0)
     again = state(path, out, retry_failed=True)
     assert (again.done, again.waiting) == (1, 3)
+    # A part that is there, made by hand or after a repair, counts more than the note, even where it is damaged.
+    aside[0].part.parent.mkdir(exist_ok=True)
+    aside[0].part.write_bytes(b"PAR1")
+    now = state(path, out)
+    assert (now.damaged, now.aside, now.waiting) == ([aside[0].part], [], 1)
 
 
 @pytest.fixture
 def cluster(file, tmp_path):
-    """A Dask scheduler with two workers, started as in the README; its address."""
+    """A Dask scheduler with two workers, started as in the README, who do not know the user's agents; its address."""
     dask = [sys.executable, "-m", "dask"]
     fewer = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    env = os.environ | fewer | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), str(tmp_path), *sys.path])}
-    options = {"env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    elsewhere = [folder for folder in sys.path if Path(folder) != tmp_path]
+    env = os.environ | fewer | {"PYTHONPATH": os.pathsep.join([str(CONFIGS.parent), *elsewhere])}
+    options = {
+        "env": env,
+        "cwd": CONFIGS.parent,
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.DEVNULL,
+        "start_new_session": True,
+    }
     place = tmp_path / "scheduler.json"
     started = [["scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", place]]
     started += [["worker", "--scheduler-file", place, "--nthreads", "1", "--no-dashboard"]] * 2
@@ -499,6 +544,8 @@ def test_a_cluster_that_is_not_there_is_one_line(file, tmp_path, monkeypatch):
     monkeypatch.setattr("sim.sweep.loop.CONNECT_SECONDS", 0.5)
     with pytest.raises(SweepError, match=r"tcp://127.0.0.1:9: no Dask scheduler answers there"):
         made(file(), tmp_path / "out", cluster="tcp://127.0.0.1:9")
+    with pytest.raises(SweepError, match=r"nonsense: no address of a scheduler; write it as tcp://HOST:PORT"):
+        made(file(), tmp_path / "out", cluster="nonsense")
 
 
 # Comparing
@@ -623,7 +670,7 @@ def test_the_time_is_told_for_the_workers_that_there_are(tmp_path, capsys, worke
     with Watch(State(runs=100, waits=bytearray([1] * 100)), workers) as watch:
         for _ in range(workers):
             watch.finished(next(planned(tmp_path)), "done", 500.0)
-        assert not capsys.readouterr().err
+        assert "a run takes" not in capsys.readouterr().err
         watch.finished(next(planned(tmp_path)), "done", 36.0)
     assert told in " ".join(capsys.readouterr().err.split())
 

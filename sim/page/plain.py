@@ -39,9 +39,9 @@ from sim.analysis.day import WATCHED_POINTS
 from sim.model import MarketModel
 from sim.page.app import SCENARIO
 from sim.page.charts import strikes
-from sim.page.settings import Dial, value_at
+from sim.page.settings import Dial
 from sim.palette import GREY, VERMILION, colour_of, name_of
-from sim.scenario import error_line, load
+from sim.scenario import error_line, load, value_at
 from sim.tables import Scenario
 from sim.units import moment_text
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sim import DEFAULT_SEED
-from sim.scenario import load
+from sim.scenario import load, value_at
 from sim.tables import Scenario
 
 SEEDS = (0, 9999)
@@ -182,9 +182,3 @@ class Card:
     def groups(self) -> list[str]:
         """Its groups of agents, in the file's order."""
         return list(dict.fromkeys(crowd.group for crowd in self.scenario.crowds))
-
-
-def value_at(content: Mapping[str, Any], key: str) -> Any:
-    """Value at a dotted key, None if it is not there."""
-    head, _, rest = key.partition(".")
-    return value_at(content.get(head, {}), rest) if rest else content.get(head)

@@ -12,7 +12,7 @@ import json
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, JsonValue, model_validator
 
-from sim.scenario import ScenarioError, leave_out, load, validate
+from sim.scenario import ScenarioError, leave_out, load, validate, value_at
 from sim.tables import Scenario, Table
 
 SWITCH = "groups."
@@ -39,6 +39,11 @@ def _kind(value: Any) -> str:
     if isinstance(value, bool):
         return "switches"
     return "numbers" if isinstance(value, int | float) else "texts" if isinstance(value, str) else "tables"
+
+
+def _text(value: Any) -> str:
+    """The same for equal values."""
+    return f"{value:.17g}" if _kind(value) == "numbers" else json.dumps(value)
 
 
 class Factor(Table):
@@ -61,9 +66,7 @@ class Factor(Table):
             raise ValueError(f"{self.key}: range: {list(self.range)}: the first must be the smaller one{positive}")
         if len(kinds := sorted(set(map(_kind, self.values or ())))) > 1:
             raise ValueError(f"{self.key}: values: {' and '.join(kinds)}; all must be of one kind")
-        if twice := next(
-            (text for text, times in Counter(map(json.dumps, self.values or ())).items() if times > 1), ""
-        ):
+        if twice := next((text for text, times in Counter(map(_text, self.values or ())).items() if times > 1), ""):
             raise ValueError(f"{self.key}: values: {twice} is given twice")
         if self.key.startswith(SWITCH) and not all(isinstance(value, bool) for value in self.values or [0]):
             raise ValueError(f"{self.key}: values: a group takes part or not; write [true, false]")
@@ -153,9 +156,22 @@ class Sweep:
     @cached_property
     def points(self) -> list[dict[str, Any]]:
         """The values of all factors at each point of the design, then at those added."""
-        keys = [factor.key for factor in self.tables.factor]
-        designed = (dict(zip(keys, values, strict=True)) for values in _combinations(self.tables))
-        return [*designed, *map(dict, self.added)]
+        keys, whole = [factor.key for factor in self.tables.factor], self._whole()
+        designed: Iterable[tuple[Any, ...]] = (
+            tuple(round(value) if key in whole else value for key, value in zip(keys, values, strict=True))
+            for values in _combinations(self.tables)
+        )
+        # Steps of a range of whole numbers may fall together.
+        designed = dict.fromkeys(designed) if whole and self.tables.design.kind == "grid" else designed
+        return [*(dict(zip(keys, values, strict=True)) for values in designed), *map(dict, self.added)]
+
+    def _whole(self) -> set[str]:
+        """Keys with a range whose values in the scenario are whole numbers."""
+        ranged = [factor.key for factor in self.tables.factor if factor.range]
+        if not ranged:
+            return set()
+        content = tomllib.loads(load(self.scenario_path, self.tables.set).to_toml())
+        return {key for key in ranged if isinstance(value_at(content, key), int)}
 
     def scenario(self, point: Mapping[str, Any]) -> Scenario:
         """The scenario at a point."""
@@ -181,13 +197,22 @@ def read_sweep(path: str | Path) -> Sweep:
     path = Path(path)
     try:
         tables = validate(SweepTables, tomllib.loads(path.read_text(encoding="utf-8")))
+        if (runs := _count(tables) * tables.seeds) > MOST_RUNS:
+            raise SweepError(f"{runs:,} runs; a sweep has at most {MOST_RUNS:,}")
         sweep = Sweep(path, tables)
-        runs = len(sweep.points) * tables.seeds
+        _ = sweep.points
     except (ScenarioError, SweepError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SweepError(f"{path}: {error}") from None
-    if runs > MOST_RUNS:
-        raise SweepError(f"{path}: {runs:,} runs; a sweep has at most {MOST_RUNS:,}")
     return sweep
+
+
+def _count(tables: SweepTables) -> int:
+    """Points of a design."""
+    design, factors = tables.design, len(tables.factor)
+    if design.points is None:
+        return math.prod(len(factor.values) if factor.values else factor.steps or 1 for factor in tables.factor)
+    each = {"saltelli": factors + 2, "morris": factors + 1}
+    return design.points * each.get(design.kind, 1)
 
 
 def _combinations(tables: SweepTables) -> Iterator[tuple[Any, ...]]:

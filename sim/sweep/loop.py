@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -59,7 +60,7 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
         failed = part is not None and part["status"] == FAILED
         damaged = damaged_tables(job) if part is not None and part["status"] == DONE else []
         made = part is not None and not damaged and not (retry_failed and failed)
-        given_up = not made and not retry_failed and job.aside.exists()
+        given_up = part is None and not job.part.exists() and not retry_failed and job.aside.exists()
         state.runs += 1
         state.done += made
         state.failed += made and failed
@@ -186,15 +187,27 @@ def _loky(workers: int) -> Iterator[Executor]:
 @contextmanager
 def _dask(address: str) -> Iterator[Pools]:
     """The workers of a Dask scheduler; it counts deaths itself."""
+    if "://" not in address:
+        raise SweepError(f"{address}: no address of a scheduler; write it as tcp://HOST:PORT")
     try:
-        from distributed import Client
+        from distributed import Client, WorkerPlugin
     except ModuleNotFoundError:
         raise SweepError("a cluster needs Dask: uv sync --extra cluster (or pip install distributed)") from None
     try:
         client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError):
         raise SweepError(f"{address}: no Dask scheduler answers there") from None
+
+    class AtHome(WorkerPlugin):  # type: ignore[misc]
+        """A worker finds the user's agents where this process does."""
+
+        home = os.getcwd()
+
+        def setup(self, worker: object) -> None:
+            sys.path.append(self.home)
+
     with client:
         client.wait_for_workers(1, timeout=CONNECT_SECONDS)
+        client.register_plugin(AtHome())
         pool = client.get_executor(pure=False)
         yield Pools(lambda _: nullcontext(pool), sum(client.nthreads().values()), 1)

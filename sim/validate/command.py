@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from sim.analysis.observed import Moments, moments
@@ -21,14 +19,12 @@ from sim.analysis.realism import Row, judge
 from sim.lobster import PRICE, TICK_UNITS, read_events
 from sim.records import Run, load_run
 from sim.tables import Scenario
+from sim.terminal import console
 from sim.validate.card import page
 from sim.validate.worlds import days_of
 
 THIN_BELOW_MUSD = 7.6
 """Geometric mean of the two depths that ranges are stated for, $5M and $11.5M."""
-
-
-PIPE_WIDTH = 120
 
 
 @dataclass(frozen=True)
@@ -107,7 +103,7 @@ def write_card(source: Source, days: Sequence[Moments], folder: Path) -> list[Ro
     }
     (folder / "card.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     (folder / "card.html").write_text(page(source.title, rows, days), encoding="utf-8")
-    Console(width=None if sys.stdout.isatty() else PIPE_WIDTH).print(_table(source.title, rows))
+    console().print(_table(source.title, rows))
     print(folder / "card.html")
     return rows
 
