@@ -71,4 +71,4 @@ def name_of(group: str) -> str:
 def trader_name(name: str, group: str) -> str:
     """A trader in a sentence: "ETF traders [21]"; a crowd that is not called as its group keeps its name."""
     crowd, bracket, index = name.partition("[")
-    return f"{name_of(group) if crowd == group else crowd} {bracket}{index}".strip()
+    return f"{name_of(group) if crowd == group else crowd.replace('_', ' ')} {bracket}{index}".strip()

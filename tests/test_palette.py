@@ -58,5 +58,5 @@ def test_no_two_groups_have_one_colour_and_nothing_else_has_it():
 
 def test_traders_are_called_as_their_group_unless_they_have_a_name():
     assert trader_name("ctas[1]", "ctas") == "trend followers [1]"
-    assert trader_name("fast_ctas[1]", "ctas") == "fast_ctas [1]"
+    assert trader_name("fast_ctas[1]", "ctas") == "fast ctas [1]"
     assert trader_name("rebalancers", "rebalancers") == "rebalancers"

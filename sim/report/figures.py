@@ -5,10 +5,11 @@ They are drawn for the width of half a page, or of a telephone; the price alone 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import wraps
 from typing import Any, NamedTuple
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
@@ -25,6 +26,7 @@ from sim.palette import DEPTH_COLOUR, SOFT, colour_of, name_of
 from sim.recorder import DEPTH_REACH
 from sim.report.day import Day
 from sim.report.dominoes import network, places, provoked
+from sim.report.labels import beside
 from sim.report.words import signed
 from sim.units import DAY, HOUR, TICK_POINTS, clock_text
 
@@ -37,8 +39,8 @@ NEWS_ROOM = 0.08
 SLICE_MINUTES = 10
 """Pushes and flows are summed over so long."""
 WIDTH = 1.3
-DASHED, DOTTED = (0, (3.5, 1.5)), (0, (1, 1.2))
-"""How lines are told apart that are no group's."""
+DOMINO_MARGIN = np.array([0.13, 0.08])
+"""Of the width and the height, around the dominoes."""
 DEEP, SHADES = 0.98, 64
 """The darkest of the shades of depth stands for this quantile and more."""
 
@@ -48,7 +50,7 @@ class End(NamedTuple):
 
     value: float
     colour: str
-    style: Any = "-"
+    style: str = "-"
 
 
 def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -68,14 +70,14 @@ def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 @drawn
 def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
     """The mid in the colours of those who pushed, the real day beside it, the levels; below, the points by group."""
-    figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.82)
+    figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.8)
     mid, real = day.bars["mid"], day.real("price_points")
     _clock(above, day, labelled=False)
     above.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
-    above.plot(real.index, real, color=SOFT, linewidth=1.6, linestyle=DASHED)
+    above.plot(real.index, real, color=SOFT, linewidth=1.6, linestyle="--")
     _coloured_line(above, mid, _pushers(day))
     _news(above, day)
-    ends = {"simulated": End(_last(mid), INK), "real day": End(_last(real), SOFT, DASHED)}
+    ends = {"simulated": End(_last(mid), INK), "real day": End(_last(real), SOFT, "--")}
     _label_ends(above, _levels(above, day) | ends)
     _unit(above, "index points")
     _stacks(below, _slices(day, day.points))
@@ -112,7 +114,7 @@ def _levels(axes: Axes, day: Day) -> dict[str, End]:
     for level in sorted({*share[share >= STRIKE_SHARE].index, WATCHED_POINTS}):
         if low < level < high:
             is_watched = level == WATCHED_POINTS
-            end = End(level, SOFT, "-" if is_watched else DOTTED)
+            end = End(level, SOFT, "-" if is_watched else ":")
             axes.axhline(level, color=end.colour, linewidth=0.9, linestyle=end.style)
             ends[f"{level:g}" if is_watched else f"strike {level:g}"] = end
     return ends
@@ -185,9 +187,9 @@ def liquidity(day: Day) -> Figure:
     top, spread = day.bars["top_of_book_musd"], day.bars["spread_ticks"]
     above.plot(top.index, top, color=INK, linewidth=1.0)
     wanted = day.run.scenario.depth_musd
-    above.axhline(wanted, color=SOFT, linewidth=WIDTH, linestyle=DASHED)
+    above.axhline(wanted, color=SOFT, linewidth=WIDTH, linestyle="--")
     above.set_ylim(bottom=0)
-    _label_ends(above, {"shown": End(_last(top), INK), "wanted": End(wanted, SOFT, DASHED)})
+    _label_ends(above, {"shown": End(_last(top), INK), "wanted": End(wanted, SOFT, "--")})
     _unit(above, "$M at each best quote")
     _clock(above, day, labelled=False)
     below.plot(spread.index, spread, color=INK, linewidth=1.0)
@@ -222,7 +224,7 @@ def depth(day: Day, *, size: tuple[float, float] = WIDE) -> Figure:
 def volatility(day: Day) -> Figure:
     """The model's VIX and VIX1D, the volatility at the money of the next expiry, and the real VIX."""
     figure, (axes,) = _panels(day, 1, HALF)
-    lines = {"vix": ("VIX", "-"), "vix1d": ("VIX1D", DASHED), "atm_iv": ("at the money", DOTTED)}
+    lines = {"vix": ("VIX", "-"), "vix1d": ("VIX1D", "--"), "atm_iv": ("at the money", ":")}
     ends = {}
     for name, (label, style) in lines.items():
         line = day.bars[name]
@@ -230,7 +232,7 @@ def volatility(day: Day) -> Figure:
         ends[label] = End(_last(line), INK, style)
     real = day.real("vix")
     axes.plot(real.index, real, "o", color=SOFT, markersize=5, fillstyle="none", clip_on=False)
-    _label_ends(axes, ends | {"real VIX": End(_last(real), SOFT)})
+    _label_ends(axes, ends | {"real VIX, circles": End(_last(real), SOFT)})
     _unit(axes, "volatility points (% a year)")
     return figure
 
@@ -246,7 +248,7 @@ def dealers(day: Day) -> Figure:
     colour = colour_of("dealers")
     lines = {"options": held["delta"] / 1000, "futures": held["position"] / 1000}
     ends = {}
-    for (label, line), style in zip(lines.items(), ("-", DASHED), strict=True):
+    for (label, line), style in zip(lines.items(), ("-", "--"), strict=True):
         panels[0].plot(line.index, line, color=colour, linewidth=WIDTH, linestyle=style)
         ends[label] = End(_last(line), colour, style)
     _label_ends(panels[0], ends)
@@ -302,38 +304,61 @@ def dominoes(day: Day) -> Figure:
     """The largest decisions and all others of each group: who set off whom."""
     graph = network(day)
     figure = Figure(figsize=TALL)
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0, right=1, top=1, bottom=0)
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    where = places(graph)
-    radius = {node: 2.5 + 1.5 * abs(points) ** 0.5 for node, points in graph.nodes(data="points")}
-    largest_edge = max((abs(contracts) for *_, contracts in graph.edges(data="contracts")), default=1.0)
+    # The axes are in points, so that it is known what lies on what.
+    size = 72 * np.array(TALL)
+    axes.set_xlim(0, size[0])
+    axes.set_ylim(0, size[1])
+    spots = _spread(places(graph), size)
+    radii = {node: 2.5 + 1.5 * abs(points) ** 0.5 for node, points in graph.nodes(data="points")}
+    _arrows(axes, graph, spots, radii)
+    for node, group in graph.nodes(data="group"):
+        axes.plot(*spots[node], "o", markersize=2 * radii[node], color=colour_of(group), markeredgecolor=PAPER)
+    labels = {node: _domino_label(node, data) for node, data in graph.nodes(data=True)}
+    for node, (x, y) in beside(spots, radii, labels, size).items():
+        text, letters = labels[node]
+        axes.text(x, y, text, ha="center", va="center", fontsize=letters)
+    return figure
+
+
+def _spread(places: Mapping[Hashable, np.ndarray], size: np.ndarray) -> dict[Hashable, np.ndarray]:
+    """Places in points, all over the figure but for a margin in which labels have room."""
+    every = np.array(list(places.values()))
+    low, span = every.min(axis=0), np.ptp(every, axis=0)
+    margin = DOMINO_MARGIN * size
+    shares = {node: (place - low) / np.where(span > 0, span, 1) for node, place in places.items()}
+    return {node: margin + share * (size - 2 * margin) for node, share in shares.items()}
+
+
+def _arrows(
+    axes: Axes, graph: nx.DiGraph, spots: Mapping[Hashable, np.ndarray], radii: Mapping[Hashable, float]
+) -> None:
+    """From those who moved the price to those who traded because of it; dashed, against it."""
+    largest = max((abs(contracts) for *_, contracts in graph.edges(data="contracts")), default=1.0)
     for parent, child, contracts in graph.edges(data="contracts"):
         if parent != child:
             axes.add_patch(
                 FancyArrowPatch(
-                    tuple(where[parent]),
-                    tuple(where[child]),
+                    tuple(spots[parent]),
+                    tuple(spots[child]),
                     connectionstyle="arc3,rad=0.12",
                     arrowstyle="-|>,head_length=3,head_width=1.5",
-                    shrinkA=radius[parent],
-                    shrinkB=radius[child],
-                    linewidth=0.5 + 3 * (abs(contracts) / largest_edge) ** 0.5,
+                    shrinkA=radii[parent],
+                    shrinkB=radii[child],
+                    linewidth=0.5 + 3 * (abs(contracts) / largest) ** 0.5,
                     linestyle="-" if contracts > 0 else (0, (2, 2)),
                     color=colour_of(graph.nodes[parent]["group"]),
-                    alpha=0.55,
+                    alpha=0.7,
                 )
             )
-    for node, data in graph.nodes(data=True):
-        x, y = where[node]
-        is_group = isinstance(node, str)
-        axes.plot(x, y, "o", markersize=2 * radius[node], color=colour_of(data["group"]), markeredgecolor=PAPER)
-        moved = f" {signed(data['points'])}" if is_group and data["points"] else ""
-        label = name_of(node) + moved if is_group else clock_text(data["time_ns"])[:5]
-        below, size = (0, -radius[node] - 1.5), 8.5 if is_group else 6.5
-        axes.annotate(label, (x, y), below, textcoords="offset points", ha="center", va="top", fontsize=size)
-    axes.margins(0.17, 0.1)
-    return figure
+
+
+def _domino_label(node: Hashable, data: Mapping[str, Any]) -> tuple[str, float]:
+    """Text and size of letters: a group with its points, a decision with its time."""
+    if not isinstance(node, str):
+        return clock_text(data["time_ns"])[:5], 6.5
+    return name_of(node) + (f" {signed(data['points'])}" if data["points"] else ""), 8.5
 
 
 @drawn
@@ -342,10 +367,12 @@ def matrix(day: Day) -> Figure:
     table = provoked(day) / 1000
     figure = Figure(figsize=TALL)
     axes = figure.subplots()
-    figure.subplots_adjust(left=0.25, right=0.9, top=0.78, bottom=0.03)
+    figure.subplots_adjust(left=0.25, right=0.9, top=0.73, bottom=0.03)
     row, column = np.nonzero(table.abs().to_numpy() >= 0.05)
     contracts = table.to_numpy()[row, column]
-    diameter = 3 + 30 * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
+    # No circle is wider than its column.
+    widest = 72 * TALL[0] * 0.65 / (len(table.columns) + 0.2)
+    diameter = 3 + (min(widest, 33) - 4) * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
     colours = np.array([colour_of(name) for name in table.columns])[column]
     fill = np.where(contracts > 0, colours, PAPER)
     axes.scatter(column, row, diameter**2, fill, edgecolors=colours.tolist(), zorder=2, clip_on=False)

@@ -178,7 +178,8 @@ def _head(day: Day) -> str:
     run, scenario = day.run, day.run.scenario
     people = sum(crowd.count for crowd in scenario.crowds)
     settings = f"Simulated with seed {run.seed}: {people:,} agents, ${scenario.depth_musd:g}M wanted at each best quote"
-    without = (run.provenance.get("settings") or {}).get("without")
+    left_out = (run.provenance.get("settings") or {}).get("without")
+    without = ", ".join(name_of(group.strip()) for group in left_out.split(",")) if left_out else ""
     return html.header(scenario.title, settings + (f", without {without}." if without else "."), the_day(day))
 
 
