@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from sim.surface import Event
-from sim.tables import NewsItem
+from sim.tables import NewsItem, Scenario
 from sim.units import DAY, MINUTE
 
 
@@ -20,6 +20,14 @@ class Heard:
     name: str
     value_pct: float
     bitcoin_pct: float
+
+
+def since_last_close(scenario: Scenario, day: int) -> list[tuple[int, NewsItem]]:
+    """Times and texts of what comes out from the close before a day to its own, in order of time: numbered so."""
+    session = scenario.session
+    since = session.hours_ns[day - 1][1] if day else 0
+    items = [(item.at_ns(session.first_day), item) for item in scenario.news]
+    return sorted((pair for pair in items if since <= pair[0] <= session.hours_ns[day][1]), key=lambda pair: pair[0])
 
 
 class News:

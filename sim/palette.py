@@ -1,21 +1,24 @@
 """The colours of all that is drawn, and one colour and one name for every group of agents wherever it is shown.
 
-The hues are those of Okabe and Ito, "Color Universal Design" (2008), which readers with the common colour blindnesses
-can tell apart; they hold on white and on black. The groups that make the market rather than move it are greys.
+The hues are near those of Okabe and Ito, "Color Universal Design" (2008), which readers with the common colour
+blindnesses can tell apart, in shades that stand out from white and from the dark page, three to one at least (WCAG 2.1,
+1.4.11). The groups that make the market rather than move it are greys.
 """
 
 from typing import Final
 
 BLUE, VERMILION, ORANGE, GREEN, PURPLE, SKY = HUES = (
     "#0072b2",
-    "#d55e00",
-    "#e69f00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
+    "#d03010",
+    "#cc7a00",
+    "#00a064",
+    "#d264b0",
+    "#2c94d8",
 )
 GREY: Final = "#7f7f7f"
 """What stands back, on white and on black."""
+SOFT: Final = "#5c6068"
+"""What stands back behind the ink of a light page, and causes of moves that are nobody's; a dark page has its own."""
 GROUP_COLOURS: Final = {
     "dealers": VERMILION,
     "ctas": BLUE,
@@ -23,17 +26,19 @@ GROUP_COLOURS: Final = {
     "hedgers": PURPLE,
     "stops": SKY,
     "value": GREEN,
-    "rebalancers": "#b3a100",
-    "makers": GREY,
-    "latent": "#a6a6a6",
-    "noise": "#c4c4c4",
-    "auction": "#7a68c8",
-    "halt": "#a0703c",
+    "rebalancers": "#667300",
+    "makers": "#6c6c6c",
+    "latent": "#6c839b",
+    "noise": "#948c86",
+    "auction": "#7969f0",
+    "halt": "#9b634a",
+    "news": SOFT,
+    "open": SOFT,
 }
-"""Hexadecimal colour by group, `auction` and `halt` being causes of moves that no group has."""
+"""Hexadecimal colour by group; `auction`, `halt`, `news` and `open` are causes of moves that no group has."""
 DEPTH_COLOUR: Final = "#2f7fb0"
 """Of what waits in the book, more of it the less it lets through: as far from white as from black."""
-OTHER_COLOUR: Final = "#8c6d9c"
+OTHER_COLOUR: Final = "#994f9c"
 """Of groups that a user has added."""
 GROUP_NAMES: Final = {
     "dealers": "dealers",
@@ -61,3 +66,9 @@ def colour_of(group: str) -> str:
 def name_of(group: str) -> str:
     """Name of a group in a sentence; that of a group that a user has added is its own."""
     return GROUP_NAMES.get(group, group)
+
+
+def trader_name(name: str, group: str) -> str:
+    """A trader in a sentence: "ETF traders [21]"; a crowd that is not called as its group keeps its name."""
+    crowd, bracket, index = name.partition("[")
+    return f"{name_of(group) if crowd == group else crowd.replace('_', ' ')} {bracket}{index}".strip()

@@ -10,10 +10,12 @@ import pytest
 from made_sweeps import made_sweep
 from probes import CROWD, QUIET, WALLS
 
-from sim.records import load_run, record
-from sim.report import figures, html, pdf
+from sim.figures import INK, PAPER
+from sim.palette import SOFT
+from sim.records import comparison, load_run, record
+from sim.report import figures, html, labels, pdf
 from sim.report.day import MOST_POINTS, Day
-from sim.report.run import FIGURES
+from sim.report.run import FIGURES, LABELS, NOT_SHOWN
 from sim.report.words import number, signed
 from sim.scenario import ScenarioError, load
 from sim.sweep import report as of_sweep
@@ -28,6 +30,11 @@ high_to_close_pct = -1.2
 [real_course]
 price_points = [["09:30", 6700.0], ["09:35", 6660.0]]
 vix = [["09:30", 20.0]]
+"""
+OVERNIGHT = """
+[[news]]
+at = "2025-11-20 08:30"
+name = "job_report"
 """
 
 
@@ -64,9 +71,8 @@ def made(text, folder, seed=3, **overrides):
 @pytest.fixture(scope="module")
 def crowd(tmp_path_factory):
     """A run of ten minutes with everyone in it."""
-    return made(
-        CROWD.replace("\n[agents.makers]", REAL + "\n[agents.makers]", 1), tmp_path_factory.mktemp("runs") / "crowd"
-    )
+    text = CROWD.replace("\n[agents.makers]", REAL + OVERNIGHT + "\n[agents.makers]", 1)
+    return made(text, tmp_path_factory.mktemp("runs") / "crowd")
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +136,26 @@ def test_the_real_day_stands_beside_it_where_it_is_known(crowd, page):
     assert "real day closed 1.20 %" in page.text
     assert Day(crowd).real("price_points").to_dict() == {9.5: 6700.0, 9 + 35 / 60: 6660.0}
     assert Day(crowd).real("vix").tolist() == [20.0]
+
+
+def test_every_number_beside_the_real_day_has_a_plain_name(crowd, page):
+    keys = {key for key, *_ in comparison(crowd)} - set(NOT_SHOWN)
+    assert keys <= set(LABELS)
+    assert not [key for key in keys if "_" in key and key in page.text]
+
+
+def test_news_is_numbered_from_the_close_before_and_told_to_be_of_the_night(crowd, page):
+    assert [item.name for _, item in Day(crowd).news] == ["job_report", "shock"]
+    assert "News overnight: (1) job report." in page.text
+    assert "1 08:30 overnightjob report2 09:33shock" in page.text
+    marks = [text.get_text() for text in figures.price(Day(crowd)).axes[0].texts]
+    assert "2" in marks
+    assert "1" not in marks
+
+
+def test_traders_are_called_as_on_the_page(page):
+    assert re.search(r"(dealers|ETF traders|value traders|trend followers) \[\d\]", page.text)
+    assert not re.search(r"\w\[\d", page.text)
 
 
 def test_points_add_up_to_the_way_of_the_price(crowd):
@@ -268,6 +294,39 @@ def test_labels_keep_their_distance_and_their_order():
         places = figures._apart(values, 0.5, 0.0, 10.0)
         assert (np.diff(places) >= 0.5 - 1e-9).all()
     assert figures._apart([1.0, 5.0], 0.5, 0.0, 10.0) == [1.0, 5.0]
+
+
+def test_labels_cover_no_circles_where_there_is_room_and_stay_within_the_figure():
+    rng = np.random.default_rng(5)
+    size = np.array([400.0, 400.0])
+    grid = np.stack(np.meshgrid(np.linspace(5, 395, 5), np.linspace(5, 395, 6)), axis=-1).reshape(-1, 2)
+    spots = dict(enumerate(grid + rng.uniform(-5, 5, grid.shape)))
+    middles = labels.beside(spots, dict.fromkeys(spots, 5.0), dict.fromkeys(spots, ("11:30", 7.0)), size)
+    apart = np.abs(np.array([middles[node] for node in spots])[:, None] - np.array(list(spots.values()))).max(axis=2)
+    assert apart.min() >= 5.0
+    assert all((middle > 0).all() and (middle < size).all() for middle in middles.values())
+
+
+def test_a_label_goes_above_where_something_is_below():
+    spots = {"upper": np.array([50.0, 50.0]), "lower": np.array([50.0, 32.0])}
+    names = {"upper": ("first", 8.0), "lower": ("second", 8.0)}
+    middles = labels.beside(spots, dict.fromkeys(spots, 5.0), names, np.array([100.0, 100.0]))
+    assert middles["upper"][1] > 50
+    assert middles["lower"][1] < 32
+
+
+def test_the_volatilities_are_told_apart_by_style_and_so_are_their_names(crowd):
+    lines = figures.volatility(Day(crowd)).axes[0].lines
+    drawn = [(line.get_linestyle(), line.get_color()) for line in lines]
+    assert len(set(drawn[:3])) == 3
+    assert all(drawn.count(look) > 1 for look in drawn[:3]), "each line and what ties it to its name"
+
+
+def test_ink_and_what_stands_back_are_the_colours_of_the_page(crowd):
+    text = (crowd.folder / "report.html").read_text()
+    body = text[text.index("<body>") :]
+    assert not [colour for colour in (INK, PAPER, SOFT) if colour in body]
+    assert "paint-order: stroke; stroke: var(--paper)" in body
 
 
 # Broken folders

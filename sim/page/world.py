@@ -24,6 +24,7 @@ from sim.kernel.state import (
     TRADES,
 )
 from sim.model import MarketModel
+from sim.news import since_last_close
 from sim.options import OptionBook
 from sim.page.dominoes import Dominoes
 from sim.surface import Quotes
@@ -151,10 +152,8 @@ class World:
         """Times and texts of what has come out since the last close, in order of time: the page numbers it so."""
         if not frames:
             return []
-        session, number = self.scenario.session, frames[-1].session
-        since = session.hours_ns[number - 1][1] if number else 0
-        items = [(item.at_ns(session.first_day), item) for item in self.scenario.news]
-        return sorted(((at, item) for at, item in items if since <= at <= frames[-1].time_ns), key=lambda pair: pair[0])
+        items = since_last_close(self.scenario, frames[-1].session)
+        return [(at, item) for at, item in items if at <= frames[-1].time_ns]
 
     def step(self) -> None:
         """Let one bar pass, and keep its frame."""

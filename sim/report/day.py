@@ -13,6 +13,7 @@ from sim.analysis import domino_tables, mid_moves, owner_groups
 from sim.analysis.day import within
 from sim.analysis.tape import HALF_TICK_POINTS, UNKNOWN, movers, ticks_from_mid
 from sim.desk import OptionsDesk
+from sim.news import since_last_close
 from sim.options import OptionBook
 from sim.surface import Event, Surface
 from sim.tables import NewsItem
@@ -116,12 +117,9 @@ class Day:
         return sums.set_index(clock_hours(sums.index.to_series()))
 
     @cached_property
-    def news(self) -> list[tuple[float, NewsItem]]:
-        """News after the open, with the hours of the day."""
-        first, (opens, closes) = self.run.scenario.session.first_day, self.hours
-        return [
-            (at % DAY / HOUR, item) for item in self.run.scenario.news if opens <= (at := item.at_ns(first)) <= closes
-        ]
+    def news(self) -> list[tuple[int, NewsItem]]:
+        """News since the close before with its times, in the order by which it is numbered."""
+        return since_last_close(self.run.scenario, len(self.run.scenario.session.days) - 1)
 
     def real(self, name: str) -> pd.Series:
         """The real day's price_points or vix, by hour of the day; empty if it is unknown."""

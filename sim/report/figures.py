@@ -5,10 +5,11 @@ They are drawn for the width of half a page, or of a telephone; the price alone 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from functools import wraps
-from typing import Any
+from typing import Any, NamedTuple
 
+import networkx as nx
 import numpy as np
 import pandas as pd
 from matplotlib import rc_context
@@ -21,24 +22,35 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from sim.analysis.day import WATCHED_POINTS
 from sim.analysis.tape import UNKNOWN
 from sim.figures import INK, PAPER, STYLE
-from sim.palette import DEPTH_COLOUR, GREY, colour_of, name_of
+from sim.palette import DEPTH_COLOUR, SOFT, colour_of, name_of
 from sim.recorder import DEPTH_REACH
 from sim.report.day import Day
 from sim.report.dominoes import network, places, provoked
+from sim.report.labels import beside
 from sim.report.words import signed
 from sim.units import DAY, HOUR, TICK_POINTS, clock_text
 
 HALF, TALL, BROAD, WIDE = (4.8, 3.0), (4.8, 4.7), (11.2, 5.4), (11.2, 3.6)
 """Inches."""
-SOFT = 0.62
-"""Opacity of what stands back: units, marks, levels."""
 STRIKE_SHARE = 0.05
 """A strike is drawn if it holds at least this share of the book's contracts."""
+NEWS_ROOM = 0.08
+"""Of the height of the price, above it."""
 SLICE_MINUTES = 10
 """Pushes and flows are summed over so long."""
 WIDTH = 1.3
+DOMINO_MARGIN = np.array([0.13, 0.08])
+"""Of the width and the height, around the dominoes."""
 DEEP, SHADES = 0.98, 64
 """The darkest of the shades of depth stands for this quantile and more."""
+
+
+class End(NamedTuple):
+    """Where a line ends, and how it is drawn."""
+
+    value: float
+    colour: str
+    style: str = "-"
 
 
 def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -57,16 +69,16 @@ def drawn(draw: Callable[..., Figure]) -> Callable[..., Figure]:
 
 @drawn
 def price(day: Day, *, size: tuple[float, float] = BROAD) -> Figure:
-    """The mid in the colours of those who pushed, the real day behind it, the levels; below, the points by group."""
-    figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.82)
+    """The mid in the colours of those who pushed, the real day beside it, the levels; below, the points by group."""
+    figure, (above, below) = _panels(day, 2, size, heights=(2.6, 1), right=0.91 if size == BROAD else 0.8)
     mid, real = day.bars["mid"], day.real("price_points")
     _clock(above, day, labelled=False)
-    above.plot(real.index, real, color=GREY, alpha=0.6, linewidth=3.5, solid_capstyle="round", zorder=1)
+    above.yaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 2.5, 5, 10]))
+    above.plot(real.index, real, color=SOFT, linewidth=1.6, linestyle="--")
     _coloured_line(above, mid, _pushers(day))
-    _levels(above, day)
     _news(above, day)
-    ends = {"simulated": (mid.iloc[-1], INK)} | ({"real day": (real.iloc[-1], GREY)} if len(real) else {})
-    _label_ends(above, ends)
+    ends = {"simulated": End(_last(mid), INK), "real day": End(_last(real), SOFT, "--")}
+    _label_ends(above, _levels(above, day) | ends)
     _unit(above, "index points")
     _stacks(below, _slices(day, day.points))
     _unit(below, f"points moved in {SLICE_MINUTES} minutes, by who moved the price")
@@ -93,31 +105,30 @@ def _coloured_line(axes: Axes, line: pd.Series, groups: list[str]) -> None:
         axes.plot(np.append(x, np.nan)[pieces], np.append(y, np.nan)[pieces], color=colour_of(group), linewidth=2.0)
 
 
-def _levels(axes: Axes, day: Day) -> None:
-    """Strikes that hold much of the book, and the level that was watched, as far as price came near."""
+def _levels(axes: Axes, day: Day) -> dict[str, End]:
+    """Strikes that hold much of the book, and the level that was watched, as far as price came near: their ends."""
     low, high = axes.get_ylim()
     book, contracts = day.book, abs(day.book.contracts)
     share = pd.Series(contracts, book.strike).groupby(level=0).sum() / max(contracts.sum(), 1)
+    ends = {}
     for level in sorted({*share[share >= STRIKE_SHARE].index, WATCHED_POINTS}):
         if low < level < high:
-            watched = level == WATCHED_POINTS
-            axes.axhline(
-                level,
-                color=INK,
-                alpha=0.7 if watched else 0.35,
-                linewidth=0.9,
-                linestyle="-" if watched else (0, (1, 2)),
-            )
-            text = f"{level:g}" if watched else f"strike {level:g}"
-            across = axes.get_yaxis_transform()
-            axes.text(0.998, level, text, transform=across, fontsize=8, alpha=0.8, ha="right", va="bottom")
+            is_watched = level == WATCHED_POINTS
+            end = End(level, SOFT, "-" if is_watched else ":")
+            axes.axhline(level, color=end.colour, linewidth=0.9, linestyle=end.style)
+            ends[f"{level:g}" if is_watched else f"strike {level:g}"] = end
+    return ends
 
 
 def _news(axes: Axes, day: Day) -> None:
-    """Numbered marks, as in the report's list."""
-    for number, (hour, _) in enumerate(day.news, start=1):
-        axes.axvline(hour, color=INK, alpha=0.18, linewidth=0.8)
-        axes.text(hour + 0.02, 0.995, str(number), transform=axes.get_xaxis_transform(), fontsize=8, va="top")
+    """Numbered marks, as in the report's list, with room above the price; what came before the open has none."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high + NEWS_ROOM * (high - low))
+    for number, (at, _) in enumerate(day.news, start=1):
+        if at >= day.hours[0]:
+            hour = at % DAY / HOUR
+            axes.axvline(hour, color=INK, alpha=0.18, linewidth=0.8)
+            axes.text(hour + 0.02, 0.995, str(number), transform=axes.get_xaxis_transform(), fontsize=8, va="top")
 
 
 # Who moved it, who traded
@@ -131,7 +142,7 @@ def points(day: Day) -> Figure:
     _lines(axes, so_far)
     total = so_far.sum(axis=1)
     axes.plot(total.index, total, color=INK, linewidth=2.2)
-    _label_ends(axes, _ends(so_far) | {f"price {signed(_last(total))}": (_last(total), INK)})
+    _label_ends(axes, _ends(so_far) | {f"price {signed(_last(total))}": End(_last(total), INK)})
     _unit(axes, "index points since the first quote")
     return figure
 
@@ -176,13 +187,13 @@ def liquidity(day: Day) -> Figure:
     top, spread = day.bars["top_of_book_musd"], day.bars["spread_ticks"]
     above.plot(top.index, top, color=INK, linewidth=1.0)
     wanted = day.run.scenario.depth_musd
-    above.axhline(wanted, color=INK, alpha=0.5, linewidth=0.9, linestyle=(0, (4, 3)))
+    above.axhline(wanted, color=SOFT, linewidth=WIDTH, linestyle="--")
     above.set_ylim(bottom=0)
-    _label_ends(above, {"shown": (_last(top), INK), "wanted": (wanted, INK)})
+    _label_ends(above, {"shown": End(_last(top), INK), "wanted": End(wanted, SOFT, "--")})
     _unit(above, "$M at each best quote")
     _clock(above, day, labelled=False)
     below.plot(spread.index, spread, color=INK, linewidth=1.0)
-    _label_ends(below, {"spread": (_last(spread), INK)})
+    _label_ends(below, {"spread": End(_last(spread), INK)})
     _unit(below, "ticks of 0.25 points")
     return figure
 
@@ -205,7 +216,7 @@ def depth(day: Day, *, size: tuple[float, float] = WIDE) -> Figure:
     key.imshow(np.linspace(0, 1, SHADES)[None], shades, aspect="auto")
     key.set_axis_off()
     told = f"contracts, 0 to {most:,.0f} and more"
-    key.text(-0.04, 0.4, told, transform=key.transAxes, fontsize=8, alpha=SOFT, ha="right", va="center")
+    key.text(-0.04, 0.4, told, transform=key.transAxes, fontsize=8, color=SOFT, ha="right", va="center")
     return figure
 
 
@@ -213,15 +224,15 @@ def depth(day: Day, *, size: tuple[float, float] = WIDE) -> Figure:
 def volatility(day: Day) -> Figure:
     """The model's VIX and VIX1D, the volatility at the money of the next expiry, and the real VIX."""
     figure, (axes,) = _panels(day, 1, HALF)
-    shades = {"vix": ("VIX", 1.0, 1.8), "vix1d": ("VIX1D", 0.55, 1.2), "atm_iv": ("at the money", 0.35, 1.2)}
+    lines = {"vix": ("VIX", "-"), "vix1d": ("VIX1D", "--"), "atm_iv": ("at the money", ":")}
     ends = {}
-    for name, (label, alpha, width) in shades.items():
+    for name, (label, style) in lines.items():
         line = day.bars[name]
-        axes.plot(line.index, line, color=INK, alpha=alpha, linewidth=width)
-        ends[label] = (_last(line), INK)
+        axes.plot(line.index, line, color=INK, linewidth=WIDTH, linestyle=style)
+        ends[label] = End(_last(line), INK, style)
     real = day.real("vix")
-    axes.plot(real.index, real, color=GREY, marker="o", markersize=5, linestyle="none")
-    _label_ends(axes, ends | ({"real VIX": (_last(real), GREY)} if len(real) else {}))
+    axes.plot(real.index, real, "o", color=SOFT, markersize=5, fillstyle="none", clip_on=False)
+    _label_ends(axes, ends | {"real VIX, circles": End(_last(real), SOFT)})
     _unit(axes, "volatility points (% a year)")
     return figure
 
@@ -236,9 +247,11 @@ def dealers(day: Day) -> Figure:
     held = day.dealers
     colour = colour_of("dealers")
     lines = {"options": held["delta"] / 1000, "futures": held["position"] / 1000}
-    for line, style in zip(lines.values(), ("-", (0, (4, 2))), strict=True):
+    ends = {}
+    for (label, line), style in zip(lines.items(), ("-", "--"), strict=True):
         panels[0].plot(line.index, line, color=colour, linewidth=WIDTH, linestyle=style)
-    _label_ends(panels[0], {label: (_last(line), colour) for label, line in lines.items()})
+        ends[label] = End(_last(line), colour, style)
+    _label_ends(panels[0], ends)
     _unit(panels[0], "delta, thousand futures")
     for axes, name, unit in zip(
         panels[1:], ("gamma", "vanna"), ("futures a point", "futures a volatility point"), strict=True
@@ -271,7 +284,7 @@ def against_spot(day: Day) -> Figure:
                 "range of the day",
                 transform=axes.get_xaxis_transform(),
                 fontsize=8,
-                alpha=SOFT,
+                color=SOFT,
                 ha="center",
                 va="top",
             )
@@ -279,7 +292,7 @@ def against_spot(day: Day) -> Figure:
         axes.plot(line.index, line, color=colour_of("dealers"), linewidth=WIDTH)
         _unit(axes, f"{name}, {unit}")
         _plain(axes)
-    panels[-1].set_xlabel("index level, points", loc="right", alpha=SOFT)
+    panels[-1].set_xlabel("index level, points", loc="right", color=SOFT)
     return figure
 
 
@@ -291,38 +304,61 @@ def dominoes(day: Day) -> Figure:
     """The largest decisions and all others of each group: who set off whom."""
     graph = network(day)
     figure = Figure(figsize=TALL)
-    axes = figure.subplots()
-    figure.subplots_adjust(left=0, right=1, top=1, bottom=0)
+    axes = figure.add_axes((0, 0, 1, 1))
     axes.set_axis_off()
-    where = places(graph)
-    radius = {node: 2.5 + 1.5 * abs(points) ** 0.5 for node, points in graph.nodes(data="points")}
-    largest_edge = max((abs(contracts) for *_, contracts in graph.edges(data="contracts")), default=1.0)
+    # The axes are in points, so that it is known what lies on what.
+    size = 72 * np.array(TALL)
+    axes.set_xlim(0, size[0])
+    axes.set_ylim(0, size[1])
+    spots = _spread(places(graph), size)
+    radii = {node: 2.5 + 1.5 * abs(points) ** 0.5 for node, points in graph.nodes(data="points")}
+    _arrows(axes, graph, spots, radii)
+    for node, group in graph.nodes(data="group"):
+        axes.plot(*spots[node], "o", markersize=2 * radii[node], color=colour_of(group), markeredgecolor=PAPER)
+    labels = {node: _domino_label(node, data) for node, data in graph.nodes(data=True)}
+    for node, (x, y) in beside(spots, radii, labels, size).items():
+        text, letters = labels[node]
+        axes.text(x, y, text, ha="center", va="center", fontsize=letters)
+    return figure
+
+
+def _spread(places: Mapping[Hashable, np.ndarray], size: np.ndarray) -> dict[Hashable, np.ndarray]:
+    """Places in points, all over the figure but for a margin in which labels have room."""
+    every = np.array(list(places.values()))
+    low, span = every.min(axis=0), np.ptp(every, axis=0)
+    margin = DOMINO_MARGIN * size
+    shares = {node: (place - low) / np.where(span > 0, span, 1) for node, place in places.items()}
+    return {node: margin + share * (size - 2 * margin) for node, share in shares.items()}
+
+
+def _arrows(
+    axes: Axes, graph: nx.DiGraph, spots: Mapping[Hashable, np.ndarray], radii: Mapping[Hashable, float]
+) -> None:
+    """From those who moved the price to those who traded because of it; dashed, against it."""
+    largest = max((abs(contracts) for *_, contracts in graph.edges(data="contracts")), default=1.0)
     for parent, child, contracts in graph.edges(data="contracts"):
         if parent != child:
             axes.add_patch(
                 FancyArrowPatch(
-                    tuple(where[parent]),
-                    tuple(where[child]),
+                    tuple(spots[parent]),
+                    tuple(spots[child]),
                     connectionstyle="arc3,rad=0.12",
                     arrowstyle="-|>,head_length=3,head_width=1.5",
-                    shrinkA=radius[parent],
-                    shrinkB=radius[child],
-                    linewidth=0.5 + 3 * (abs(contracts) / largest_edge) ** 0.5,
+                    shrinkA=radii[parent],
+                    shrinkB=radii[child],
+                    linewidth=0.5 + 3 * (abs(contracts) / largest) ** 0.5,
                     linestyle="-" if contracts > 0 else (0, (2, 2)),
                     color=colour_of(graph.nodes[parent]["group"]),
-                    alpha=0.55,
+                    alpha=0.7,
                 )
             )
-    for node, data in graph.nodes(data=True):
-        x, y = where[node]
-        is_group = isinstance(node, str)
-        axes.plot(x, y, "o", markersize=2 * radius[node], color=colour_of(data["group"]), markeredgecolor=PAPER)
-        moved = f" {signed(data['points'])}" if is_group and data["points"] else ""
-        label = name_of(node) + moved if is_group else clock_text(data["time_ns"])[:5]
-        below, size = (0, -radius[node] - 1.5), 8.5 if is_group else 6.5
-        axes.annotate(label, (x, y), below, textcoords="offset points", ha="center", va="top", fontsize=size)
-    axes.margins(0.17, 0.1)
-    return figure
+
+
+def _domino_label(node: Hashable, data: Mapping[str, Any]) -> tuple[str, float]:
+    """Text and size of letters: a group with its points, a decision with its time."""
+    if not isinstance(node, str):
+        return clock_text(data["time_ns"])[:5], 6.5
+    return name_of(node) + (f" {signed(data['points'])}" if data["points"] else ""), 8.5
 
 
 @drawn
@@ -331,10 +367,12 @@ def matrix(day: Day) -> Figure:
     table = provoked(day) / 1000
     figure = Figure(figsize=TALL)
     axes = figure.subplots()
-    figure.subplots_adjust(left=0.25, right=0.9, top=0.78, bottom=0.03)
+    figure.subplots_adjust(left=0.25, right=0.9, top=0.73, bottom=0.03)
     row, column = np.nonzero(table.abs().to_numpy() >= 0.05)
     contracts = table.to_numpy()[row, column]
-    diameter = 3 + 30 * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
+    # No circle is wider than its column.
+    widest = 72 * TALL[0] * 0.65 / (len(table.columns) + 0.2)
+    diameter = 3 + (min(widest, 33) - 4) * (abs(contracts) / abs(contracts).max(initial=1e-9)) ** 0.5
     colours = np.array([colour_of(name) for name in table.columns])[column]
     fill = np.where(contracts > 0, colours, PAPER)
     axes.scatter(column, row, diameter**2, fill, edgecolors=colours.tolist(), zorder=2, clip_on=False)
@@ -390,12 +428,12 @@ def _clock(axes: Axes, day: Day, *, labelled: bool) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda hour, _: f"{int(hour):02d}:{round(hour % 1 * 60):02d}"))
     axes.tick_params(labelbottom=labelled)
     if labelled:
-        axes.set_xlabel("exchange time", loc="right", alpha=SOFT)
+        axes.set_xlabel("exchange time", loc="right", color=SOFT)
 
 
 def _unit(axes: Axes, text: str) -> None:
     """What the axis measures, above it."""
-    axes.set_title(text, fontsize=9, alpha=SOFT, y=1.0, pad=7)
+    axes.set_title(text, fontsize=9, color=SOFT, y=1.0, pad=7)
 
 
 def _lines(axes: Axes, table: pd.DataFrame) -> None:
@@ -404,29 +442,33 @@ def _lines(axes: Axes, table: pd.DataFrame) -> None:
         axes.plot(table.index, table[name], color=colour_of(str(name)), linewidth=WIDTH)
 
 
-def _ends(table: pd.DataFrame) -> dict[str, tuple[float, str]]:
-    """Label, last value and colour of every column."""
+def _ends(table: pd.DataFrame) -> dict[str, End]:
+    """Label and end of every column."""
     ends = {str(name): _last(table[name]) for name in table}
-    return {f"{name_of(name)} {signed(end)}": (end, colour_of(name)) for name, end in ends.items()}
+    return {f"{name_of(name)} {signed(end)}": End(end, colour_of(name)) for name, end in ends.items()}
 
 
 def _last(column: pd.Series) -> float:
     return float(column.iloc[-1]) if len(column) else float("nan")
 
 
-def _label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Labels at the right of lines, moved apart where they would overlap, each tied to its line's end."""
+def _label_ends(axes: Axes, ends: Mapping[str, End]) -> None:
+    """Labels at the right of lines, moved apart where they would overlap, each tied to its line's end and drawn so."""
     low, high = axes.get_ylim()
-    height = axes.get_position().height * axes.figure.get_figure(root=True).get_size_inches()[1]
+    width, height = axes.get_position().size * axes.figure.get_figure(root=True).get_size_inches()
     gap = (high - low) * 0.145 / max(height, 0.1)
-    known = {text: end for text, end in ends.items() if np.isfinite(end[0])}
-    order = sorted(known, key=lambda text: known[text][0])
-    places = _apart([known[text][0] for text in order], gap, low, high)
+    known = {text: end for text, end in ends.items() if np.isfinite(end.value)}
+    order = sorted(known, key=lambda text: known[text].value)
+    places = _apart([known[text].value for text in order], gap, low, high)
+    # A line that is not solid needs some length to show it.
+    reach = 6 if all(end.style == "-" for end in known.values()) else 18
+    start, bend, stop, label = 1 + np.array([1, 6, reach, reach + 2]) / (72 * width)
     for text, place in zip(order, places, strict=True):
-        value, colour = known[text]
+        value, colour, style = known[text]
         across = axes.get_yaxis_transform()
-        axes.plot([1.005, 1.03], [value, place], transform=across, color=colour, linewidth=1.4, clip_on=False)
-        axes.text(1.04, place, text, transform=across, va="center", fontsize=8)
+        way = [start, bend, stop], [value, place, place]
+        axes.plot(*way, transform=across, color=colour, linewidth=1.4, linestyle=style, clip_on=False)
+        axes.text(label, place, text, transform=across, va="center", fontsize=8)
     axes.set_ylim(low, high)
 
 

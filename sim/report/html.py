@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from sim.figures import INK, PAPER, svg_text
 from sim.files import aside
-from sim.palette import colour_of, name_of
+from sim.palette import SOFT, colour_of, name_of
 
 REPORT = "report.html"
 STYLE_SHEET = Path(__file__).with_name("report.css")
@@ -125,14 +125,16 @@ def figure(drawing: Figure, title: str, caption: str, *, kind: str = "") -> str:
 
 
 def inline(svg: str, label: str) -> str:
-    """An SVG as matplotlib writes it, made part of a page: its ink and paper are the page's, so it goes dark with it.
+    """An SVG as matplotlib writes it, made part of a page: ink, soft and paper are the page's, so it goes dark with it.
 
     Names that nothing refers to are left out; of the others equal ones mean equal things in all figures.
     """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"\s*<metadata>.*?</metadata>", "", svg, count=1, flags=re.DOTALL)
     svg = re.sub(r' (?:xmlns(?::xlink)?|width|height|version)="[^"]*"', "", svg, count=5)
-    svg = svg.replace("xlink:href", "href").replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+    for colour, of_page in {INK: "currentColor", SOFT: "var(--soft)", PAPER: "var(--paper)"}.items():
+        svg = svg.replace(colour, of_page)
+    svg = svg.replace("xlink:href", "href")
     svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
     used = set(re.findall(r"#(\w+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: found[0] if found[1] in used else "", svg)

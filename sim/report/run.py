@@ -15,8 +15,8 @@ from sim.palette import name_of
 from sim.report import figures, html
 from sim.report.day import Day
 from sim.report.dominoes import causes, largest
-from sim.report.words import number, signed, the_day, who_and_why
-from sim.units import HOUR, POINT_USD, clock_text
+from sim.report.words import number, signed, the_day, told, who_and_why
+from sim.units import POINT_USD, clock_text
 
 if TYPE_CHECKING:
     from sim.records import Run
@@ -40,8 +40,8 @@ FIGURES = {
         figures.price,
         "Price, and who moved it",
         "The middle of the best quotes, in the colour of those whose messages moved it most from one bar to the "
-        "next; the wide grey line, where there is one, is the real day. Below, how far each group moved it, up and "
-        "down. Mechanical.",
+        "next; the dashed line, where there is one, is the real day, and the numbers are the news. Below, how far each "
+        "group moved it, up and down. Mechanical.",
     ),
     "points": Shown(
         figures.points,
@@ -72,8 +72,8 @@ FIGURES = {
     "volatility": Shown(
         figures.volatility,
         "Implied volatility",
-        "The model's VIX and VIX1D, and the volatility at the money of the next expiry; dots, where there are any, "
-        "are the real VIX.",
+        "The model's VIX (solid) and VIX1D (dashed), and the volatility at the money of the next expiry (dotted); "
+        "circles, where there are any, are the real VIX.",
     ),
     "dealers": Shown(
         figures.dealers,
@@ -124,6 +124,7 @@ LABELS = {
     "vix1d_open": "VIX1D, open",
     "etf_share": "Taken by ETF traders, share of contracts",
     "triggers_fired": "Triggers of trend followers and stops",
+    "fall_points": "From the high to the lowest trade after it",
 }
 UNITS = dict.fromkeys(("open", "high", "low", "close", "prior_close"), "index points")
 NOT_SHOWN = ("tape_sha256", "wall_seconds")
@@ -177,14 +178,16 @@ def _head(day: Day) -> str:
     run, scenario = day.run, day.run.scenario
     people = sum(crowd.count for crowd in scenario.crowds)
     settings = f"Simulated with seed {run.seed}: {people:,} agents, ${scenario.depth_musd:g}M wanted at each best quote"
-    without = (run.provenance.get("settings") or {}).get("without")
+    left_out = (run.provenance.get("settings") or {}).get("without")
+    without = ", ".join(name_of(group.strip()) for group in left_out.split(",")) if left_out else ""
     return html.header(scenario.title, settings + (f", without {without}." if without else "."), the_day(day))
 
 
 def _course(day: Day) -> str:
+    opens = day.hours[0]
     news = [
-        (f"{place} {clock_text(round(hour * HOUR))[:5]}", item.text or item.name)
-        for place, (hour, item) in enumerate(day.news, start=1)
+        (f"{place} {clock_text(at)[:5]}{' overnight' if at < opens else ''}", told(item))
+        for place, (at, item) in enumerate(day.news, start=1)
     ]
     return html.section(
         "The day",

@@ -9,9 +9,10 @@ from typing import Any
 import pandas as pd
 
 from sim.alarms import in_words
-from sim.palette import name_of
+from sim.palette import name_of, trader_name
 from sim.report.day import Day
 from sim.report.dominoes import causes, largest
+from sim.tables import NewsItem
 from sim.units import clock_text
 
 QUIET_PCT = 0.7
@@ -47,6 +48,7 @@ def _sentences(day: Day) -> Iterator[str]:
         return
     gap = 100 * (summary["open"] / summary["prior_close"] - 1)
     yield f"On {date} the index opened at {number(summary['open'], 2)}, {_percent(gap)} the close before."
+    yield from _overnight(day)
     span = 100 * (summary["high"] / summary["low"] - 1)
     if span <= QUIET_PCT:
         yield f"The day was quiet: high and low are {span:.2f} % apart."
@@ -69,6 +71,18 @@ def _sentences(day: Day) -> Iterator[str]:
         f"The best quotes showed ${number(summary['top_of_book_musd'], 1)}M on average. "
         f"The VIX {before} ended at {number(summary['vix_close'], 1)}."
     )
+
+
+def _overnight(day: Day) -> Iterator[str]:
+    opens = day.hours[0]
+    items = [f"({place}) {told(item)}" for place, (at, item) in enumerate(day.news, start=1) if at < opens]
+    if items:
+        yield f"News overnight: {'; '.join(items)}."
+
+
+def told(item: NewsItem) -> str:
+    """What a piece of news said."""
+    return item.text or item.name.replace("_", " ")
 
 
 def _percent(change: float) -> str:
@@ -122,4 +136,4 @@ def who_and_why(row: pd.Series[Any]) -> tuple[str, str]:
     """Name of a domino's trader, and the alarm that rang; a stop has none but its price."""
     if not isinstance(row["name"], str):
         return f"{name_of(row['group'])}, agent {row['agent']}", "stop reached"
-    return row["name"], in_words(row["alarm"], row["detail"])
+    return trader_name(row["name"], row["group"]), in_words(row["alarm"], row["detail"])
