@@ -480,7 +480,7 @@ def test_a_run_that_fails_is_a_row_and_one_that_kills_is_set_aside(file, tmp_pat
     table = table_of(out)
     failed = table[table["status"] == "failed"]
     assert set(failed["agents.faulty.count"]) == {1.0}
-    assert set(failed["error"]) == {"ValueError: made to fail in two lines"}
+    assert set(failed["error"]) == {"ValueError: made to fail in two lines (faulty[0], 2025-11-20 09:30:00)"}
     assert table["close"].notna().sum() == 1
     now = state(path, out)
     assert (now.runs, now.done, now.failed, len(now.aside), now.waiting) == (4, 3, 2, 1, 0)

@@ -7,7 +7,7 @@ from html import escape
 
 from sim.alarms import in_words
 from sim.page.world import Decision, Frame, World
-from sim.palette import colour_of, name_of
+from sim.palette import colour_of, name_of, trader_name
 from sim.units import MINUTE, clock_text, moment_text
 
 MOST_DECISIONS = 40
@@ -106,18 +106,12 @@ def _row(decision: Decision) -> str:
     dot = f'<i style="background:{colour_of(decision.group)}"></i>'
     cells = (
         f'<td class="number">{clock_text(decision.time_ns)}</td>',
-        f"<td>{dot}{escape(_who(decision))}</td>",
+        f"<td>{dot}{escape(trader_name(decision.name, decision.group))}</td>",
         f"<td>{escape(in_words(decision.alarm, decision.detail))}</td>",
         f'<td class="number">{"buys" if decision.contracts > 0 else "sells"} {abs(decision.contracts):,}</td>',
         f'<td class="number">{_span(decision.seconds)}</td>',
     )
     return f"<tr>{''.join(cells)}</tr>"
-
-
-def _who(decision: Decision) -> str:
-    """The trader in words: "ETF traders [21]"; a crowd that is not called as its group keeps its name."""
-    crowd, bracket, index = decision.name.partition("[")
-    return f"{name_of(decision.group) if crowd == decision.group else crowd} {bracket}{index}".strip()
 
 
 def _span(seconds: float) -> str:
