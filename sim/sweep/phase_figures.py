@@ -86,10 +86,10 @@ def _curves(found: Phase) -> Figure:
     _fitted_curves(crash, found)
     time.set_yticks(*_clock(*time.get_ylim()))
     _gains(gain, found)
-    if found.other:
-        figure.legend(*crash.get_legend_handles_labels(), title=found.other_label, loc="outside upper left", ncols=4)
-    else:
+    if not found.other:
         _critical_spans(crash, found)
+    key = found.other_label or "critical depth"
+    figure.legend(*crash.get_legend_handles_labels(), title=key, loc="outside upper left", ncols=4)
     return figure
 
 
@@ -163,7 +163,6 @@ def _critical_spans(ax: Axes, found: Phase) -> None:
     for height, row in zip((0.08, 0.16, 0.24), found.critical.itertuples(), strict=True):
         _interval(ax, row, height, label=METHODS[row.method][1])
     ax.set_xlim(limits)
-    ax.legend(title="critical depth")
 
 
 def _interval(ax: Axes, row: Any, height: float, label: str = "") -> None:
