@@ -14,6 +14,7 @@ from sim.records import Run, default_folder, load_run, record
 from sim.scenario import load as load_scenario
 from sim.sweep.design import read_sweep
 from sim.sweep.loop import alone_in, pools, run_all, state_of
+from sim.sweep.origin import origin
 from sim.sweep.parts import is_sweep, jobs_of, planned, sweep_folder, table_of, write_plan
 from sim.sweep.refine import with_added
 
@@ -71,7 +72,7 @@ def sweep(
     place = Path(folder or sweep_folder(Path(file))).absolute()
     whole = with_added(read_sweep(file), place)
     with alone_in(place), pools(workers, cluster) as found:
-        write_plan(jobs_of(whole, place), place, whole.tables.design)
+        write_plan(jobs_of(whole, place), place, whole.tables.design, origin(whole, place))
         run_all(compress(planned(place), state_of(planned(place)).waits), found)
     return table_of(place)
 

@@ -379,7 +379,7 @@ def sensitivity(
 def report(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of a run or of a sweep.")],
     pdf: Annotated[bool, typer.Option("--pdf", help="Print it to a PDF too; needs Chromium.")] = False,
-    figures: Annotated[bool, typer.Option("--figures", help="Write a run's figures as SVG and PNG, too.")] = False,
+    figures: Annotated[bool, typer.Option("--figures", help="Write the figures as SVG and PNG, too.")] = False,
 ) -> None:
     """Write a run's or a sweep's report anew."""
     from sim.records import load_run
@@ -389,7 +389,9 @@ def report(
     from sim.sweep.parts import is_sweep
 
     if is_sweep(folder):
-        page = of_sweep.write_report(folder)
+        page = of_sweep.write_report(folder, CRASH_PCT)
+        if figures:
+            print(of_sweep.write_figures(folder))
     else:
         done = load_run(folder)
         page = of_run.write_report(done)

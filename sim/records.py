@@ -259,11 +259,23 @@ def _provenance(scenario: Scenario, seed: int, settings: Mapping[str, object]) -
         "scenario_digest": scenario.digest,
         "seed": seed,
         "settings": dict(settings),
+        **surroundings(),
+        "finished": now_text(),
+    }
+
+
+def surroundings() -> dict[str, object]:
+    """What a result depends on beside scenario and seed: the code, the packages and the machine."""
+    return {
         "commit": _commit(),
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
         "machine": f"{platform.system()} {platform.machine()}",
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def now_text() -> str:
+    """The moment, in universal time."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _commit() -> str | None:

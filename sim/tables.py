@@ -154,7 +154,7 @@ class OptionMarket(Table):
         ge=-1000,
         le=1000,
         description="factor on the contracts of the book; below 0 dealers have the customers' side",
-        json_schema_extra={"source": "the book as it stands"},
+        json_schema_extra={"unit": "1", "source": "the book as it stands"},
     )
 
     def positions(self) -> OptionBook:

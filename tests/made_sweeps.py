@@ -18,6 +18,7 @@ def made_sweep(
     seeds: int,
     outcome: Callable[[dict[str, Any], int], dict[str, Any] | str | None],
     design: Design = GRID,
+    origin: dict[str, Any] | None = None,
 ) -> Path:
     """A sweep's folder in which every run came out as said: a summary, an error, or nothing where it is not made."""
     jobs = [
@@ -25,7 +26,7 @@ def made_sweep(
         for number, point in enumerate(points)
         for seed in range(1, seeds + 1)
     ]
-    write_plan(jobs, folder, design)
+    write_plan(jobs, folder, design, origin)
     for job in jobs:
         result = outcome(dict(job.factors), job.seed)
         if isinstance(result, str):

@@ -8,12 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from made_sweeps import day, made_sweep
+from matplotlib.text import Text
 from scipy.special import logit
 
 from sim.sweep import critical
 from sim.sweep.critical import crash_response, crash_responses, critical_of, gain_response
 from sim.sweep.design import SweepError, read_sweep
 from sim.sweep.phase import phase
+from sim.sweep.phase_figures import draw
 from sim.sweep.refine import refined, require_boundary, with_added
 from sim.sweep.resampling import band, mean, quantile, weights_of
 
@@ -260,6 +262,51 @@ def test_the_command_writes_tables_and_figures(tmp_path, command, scales):
     files = {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
     assert {file.name for file in (folder / "phase").iterdir()} == {"points.csv", "critical.csv"} | files
     assert len(pd.read_csv(folder / "phase" / "points.csv")) == len(points)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """Draws a phase diagram; the figures by name, not written."""
+    figures = {}
+    monkeypatch.setattr("sim.sweep.phase_figures.save_figure", lambda figure, stem: figures.update({stem.name: figure}))
+
+    def of(folder):
+        draw(phase(folder, CRASH_PCT), folder)
+        for figure in figures.values():
+            figure.draw_without_rendering()
+        return figures
+
+    return of
+
+
+GRID_POINTS = [{"depth_musd": depth, "options.scale": scale} for depth in DEPTHS for scale in (0.0, 0.4)]
+
+
+def test_figures_can_be_read_where_they_are_embedded(tmp_path, drawn):
+    """An A4 page has 182 mm for text: figures that are no wider keep the size of their letters."""
+    figures = drawn(made_sweep(tmp_path, GRID_POINTS, 3, lambda p, seed: theory_day(p["depth_musd"], seed)))
+    assert set(figures) == {"curves", "maps"}
+    for figure in figures.values():
+        texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+        assert min(text.get_fontsize() for text in texts) >= 9
+        assert figure.get_figwidth() * 25.4 <= 182
+        width = figure.bbox.width
+        for ax in figure.axes:
+            for text in (ax.title, ax._left_title, ax.xaxis.label, ax.yaxis.label):
+                box = text.get_window_extent()
+                assert box.x0 >= -1
+                assert box.x1 <= width + 1
+
+
+@pytest.mark.parametrize(
+    "outcome", [day(0.5), day(0.0, impact=float("nan"), points=0.0)], ids=["calm", "nothing at all"]
+)
+def test_where_nothing_happens_scales_are_those_of_what_is_shown(tmp_path, drawn, outcome):
+    """A probability goes from 0 to 1, the time that never comes is at the end of its scale."""
+    bars = drawn(made_sweep(tmp_path, GRID_POINTS, 2, lambda *_: outcome))["maps"].axes[6:]
+    assert bars[0].get_ylim() == (0, 1)
+    assert [bar.get_ylim()[0] for bar in bars[1:4]] == [0, 0, 0]
+    assert bars[4].get_yticklabels()[-1].get_text() == "never"
 
 
 @pytest.fixture

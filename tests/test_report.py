@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pandas as pd
 import pytest
-from made_sweeps import made_sweep
+from made_sweeps import day, made_sweep
 from probes import CROWD, QUIET, WALLS
 
 from sim.figures import INK, PAPER
@@ -20,8 +20,9 @@ from sim.report.words import number, signed
 from sim.scenario import ScenarioError, load
 from sim.sweep import report as of_sweep
 from sim.sweep.report import levels, median
+from sim.sweep.resampling import weights_of
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "wbr"}
 REAL = """
 [real]
 close = 6655.0
@@ -370,6 +371,12 @@ def test_columns_of_numbers_stand_right():
     assert cells.count('class="number"') == 3
 
 
+def test_a_long_key_may_be_broken_at_the_head_of_its_column():
+    table = html.table("caption", ("agents.makers.looks_per_s (1/s)",), [("0.5",)])
+    assert "agents.<wbr>makers.<wbr>looks_<wbr>per_<wbr>s (1/s)</th>" in table
+    assert "0.5</th>" in table
+
+
 # Sweeps
 
 
@@ -384,23 +391,137 @@ def outcome(depth, seed):
 def test_a_sweep_has_medians_and_failures_by_name(tmp_path, command):
     points = [{"depth_musd": depth} for depth in (2.0, 5.0, 11.5, 20.0)]
     folder = made_sweep(tmp_path / "sweep-depth", points, 9, lambda point, seed: outcome(point["depth_musd"], seed))
-    (folder / "phase").mkdir()
-    (folder / "phase" / "curves.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'><script>a(1)</script></svg>")
+    (folder / "sensitivity").mkdir()
+    (folder / "sensitivity" / "low.svg").write_text(
+        "<svg xmlns='http://www.w3.org/2000/svg'><script>a(1)</script></svg>"
+    )
     code, out, err = command("report", folder)
     assert (code, out, err) == (0, f"{folder / 'report.html'}\n", "")
     text = (folder / "report.html").read_text()
     page = Page(text)
     assert "<script" not in text
-    assert "phase: curves" in text
+    assert "Of low" in page.text
+    assert page.open == []
     assert "−3.50 [" in page.text  # the median of -4 + seed / 10 over seeds 1 to 9
     assert "depth_musd=20 seed=1" in page.text
     assert "ValueError: <out> of hand" in page.text
     assert "36 runs are planned and 28 made, 1 of them failed" in page.text
+    assert '<th scope="row">20</th><td class="number">0</td><td>-</td><td>-</td>' in text
+    assert "An older version planned this sweep" in page.text
 
 
 def test_a_sweep_of_which_nothing_came_to_its_end(tmp_path):
     folder = made_sweep(tmp_path / "sweep", [{"depth_musd": 2.0}], 1, lambda *_: "no")
-    assert "No run came to its end" in of_sweep.report(folder)
+    assert "No run came to its end" in of_sweep.report(folder, "no run")
+
+
+GRID_POINTS = [{"depth_musd": depth, "options.scale": scale} for depth in (2.0, 8.0) for scale in (0.0, 0.4)]
+
+
+@pytest.fixture
+def few_samples(monkeypatch):
+    """Bands from fewer samples, for speed."""
+    monkeypatch.setattr(weights_of, "__defaults__", (9,))
+
+
+def crashing(point, seed):
+    return day(8.0 / point["depth_musd"] + seed / 10, lost="11:30:00", impact=0.04 / point["depth_musd"], sold=12000)
+
+
+def test_a_sweep_over_depth_has_its_phase_diagram(tmp_path, command, few_samples):
+    folder = made_sweep(tmp_path / "sweep", GRID_POINTS, 7, crashing)
+    code, out, err = command("report", folder)
+    assert (code, out, err) == (0, f"{folder / 'report.html'}\n", "")
+    figures = {f"{name}.{kind}" for name in ("curves", "maps") for kind in ("svg", "png")}
+    assert {file.name for file in (folder / "phase").iterdir()} == {"points.csv", "critical.csv"} | figures
+    page = Page((folder / "report.html").read_text())
+    assert page.tags.count("img") == 2
+    assert page.open == []
+    for told in ("Over depth and options.scale", "half of the days fall by 2.4 % or more", "bands are 95 %"):
+        assert told in page.text
+    assert "not to be trusted" not in page.text
+
+
+@pytest.mark.parametrize(
+    ("points", "reason"),
+    [
+        (
+            [{"options.scale": 0.0}, {"options.scale": 0.4}],
+            "a phase diagram is over depth_musd; the factors",
+        ),
+        ([{"depth_musd": 2.0}], "a phase diagram needs at least two values of depth_musd"),
+    ],
+)
+def test_where_there_is_no_phase_diagram_the_report_says_why(tmp_path, command, points, reason):
+    folder = made_sweep(tmp_path / "sweep", points, 2, lambda *_: day(3.0))
+    assert command("report", folder)[0] == 0
+    assert f"There is none: {reason}" in Page((folder / "report.html").read_text()).text
+    assert not (folder / "phase").exists()
+
+
+ORIGIN = {
+    "title": "A <b>calm</b> morning against depth",
+    "command": "thinbook sweep configs/sweeps/morning.toml --out elsewhere",
+    "scenario": "configs/calm.toml",
+    "set": {"session.end": "09:40"},
+    "seeds": [1, 3],
+    "added": 2,
+    "units": {"options.scale": "1", "depth_musd": "$M"},
+    "meanings": {"options.scale": "factor on the contracts of the book"},
+    "scenario_digest": "2aafe727",
+    "code_digest": "b2bd5002",
+    "commit": "d01556e6",
+    "versions": {"python": "3.12.1", "numpy": "2.5.5"},
+    "machine": "Linux x86_64",
+    "started": "2025-11-20T09:30:00Z",
+}
+
+
+def test_a_sweep_says_where_it_comes_from_and_how_to_make_it_again(tmp_path):
+    folder = made_sweep(tmp_path / "sweep", GRID_POINTS, 3, crashing, origin=ORIGIN)
+    page = Page(of_sweep.report(folder, "no phase diagram is drawn here"))
+    for told in (
+        ORIGIN["title"],
+        "Scenario configs/calm.toml with session.end = '09:40', seeds 1 to 3.",
+        ORIGIN["command"],
+        "grid, 4 points, 2 of them added by --refine",
+        "2aafe727, of the first point: depth_musd=2 options.scale=0",
+        "b2bd5002",
+        "d01556e6",
+        "python 3.12.1, numpy 2.5.5",
+        "depth_musd ($M)",
+        "options.scale (no unit)",
+        "Factor on the contracts of the book.",
+    ):
+        assert told in page.text, told
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        (lambda depth: 3, "There are no intervals: they need 6 seeds, and here are 3 at most."),
+        (lambda depth: 3 if depth == 2 else 8, "are of the median, 95 %; with fewer than 6 seeds there is none."),
+        (lambda depth: 8, "are of the median, 95 %."),
+    ],
+    ids=["nowhere", "somewhere", "everywhere"],
+)
+def test_intervals_are_promised_only_where_there_are_any(tmp_path, seeds, told):
+    points = [{"depth_musd": 2.0}, {"depth_musd": 8.0}]
+    folder = made_sweep(
+        tmp_path, points, 8, lambda point, seed: day(seed) if seed <= seeds(point["depth_musd"]) else "ValueError: no"
+    )
+    text = Page(of_sweep.report(folder, "none")).text
+    assert text.count(told) == 2, "below the figure and above the table"
+
+
+def test_the_figures_of_a_sweep_are_written_when_asked_for(tmp_path, command):
+    points = [{"depth_musd": 2.0, "options.scale": scale} for scale in (0.0, 0.4)]
+    folder = made_sweep(tmp_path / "sweep", points, 2, crashing)
+    code, out, _ = command("report", folder, "--figures")
+    assert (code, out) == (0, f"{folder / 'figures'}\n{folder / 'report.html'}\n")
+    names = {f"{name}.{kind}" for name in ("depth_musd", "options-scale") for kind in ("svg", "png")}
+    assert {file.name for file in (folder / "figures").iterdir()} == names
+    assert "depth_musd ($M)" in (folder / "figures" / "depth_musd.svg").read_text()
 
 
 def test_runs_of_one_seed_count_as_one():

@@ -21,22 +21,26 @@ from made_sweeps import made_sweep
 from probes import QUIET
 
 from sim.api import sweep
-from sim.scenario import ScenarioError
+from sim.scenario import ScenarioError, load
 from sim.sweep import faults, speed
 from sim.sweep.command import Watch
 from sim.sweep.compare import _row as _row_of_pairs
 from sim.sweep.compare import compare
 from sim.sweep.design import Design, SweepError, read_sweep, unit_points
 from sim.sweep.loop import Pools, State, alone_in, pools, run_all, state_of
+from sim.sweep.origin import labels, meaning, origin
 from sim.sweep.parts import (
     PARTS,
     Job,
     _row,
     _write_part,
+    code_digest,
     jobs_of,
     make,
+    origin_of,
     planned,
     read_part,
+    sweep_folder,
     table_of,
     write_plan,
     write_table,
@@ -319,6 +323,34 @@ def test_the_plan_keeps_the_scenario_of_every_run(file, tmp_path):
     write_plan(jobs, tmp_path, sweep.tables.design)
     (tmp_path / "day.toml").write_text("edited")
     assert list(planned(tmp_path)) == jobs
+
+
+def test_the_plan_says_where_the_sweep_comes_from(file, tmp_path):
+    text = SWEEP.replace("seeds = 2", 'seeds = 2\nset = { "session.end" = "09:31" }')
+    path, out = file(text + factor("groups.faulty", "[true, false]")), tmp_path / "out"
+    sweep = read_sweep(path)
+    write_plan(jobs_of(sweep, out), out, sweep.tables.design, origin(sweep, out))
+    found = origin_of(out)
+    assert found["title"] == "A small sweep"
+    assert found["command"] == f"thinbook sweep {path} --out {out}"
+    assert origin(sweep, sweep_folder(path).absolute())["command"] == f"thinbook sweep {path}"
+    assert (found["scenario"], found["set"]) == (str(tmp_path / "day.toml"), {"session.end": "09:31"})
+    assert (found["seeds"], found["added"]) == ([1, 2], 0)
+    assert (
+        found["scenario_digest"] == load(path.with_name("day.toml"), {"session.end": "09:31", "depth_musd": 3}).digest
+    )
+    assert found["code_digest"] == code_digest(["saboteurs"]) != code_digest([])
+    assert {"python", "thinbook", "mesa", "numba", "numpy"} <= set(found["versions"])
+    assert labels(out) == {"depth_musd": "depth_musd ($M)", "groups.faulty": "groups.faulty"}
+    assert meaning(out, "depth_musd") == "notional at each best quote"
+    assert meaning(out, "groups.faulty") == "whether the group faulty takes part"
+
+
+def test_a_plan_that_does_not_say_it_has_units_by_the_names_of_its_keys(tmp_path):
+    folder = made_folder(tmp_path, {1: {"fall": 1.0}})
+    assert origin_of(folder) == {}
+    assert labels(folder) == {"depth_musd": "depth_musd ($M)"}
+    assert meaning(folder, "depth_musd") == ""
 
 
 def test_the_table_is_as_long_as_the_sweep(tmp_path):
@@ -660,6 +692,7 @@ def test_a_sweep_that_is_stopped_goes_on(file, tmp_path, command, number):
     code, printed, complaint = command("sweep", path, "--out", out)
     assert code == 0, complaint
     assert printed.splitlines()[-1] == f"40 of 40 runs done, 0 of them failed: {out}"
+    assert origin_of(out)["title"] == "A small sweep"
     pd.testing.assert_frame_equal(table_of(out), table_of(undisturbed))
 
 
@@ -724,6 +757,7 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     pd.testing.assert_frame_equal(names["runs"], names["again"])
     assert len(names["bars"]) == len(names["one"].frames["bars"])
     assert sweep("configs/sweeps/opening.toml").equals(names["runs"]), "all of it was there"
+    assert origin_of(Path("runs/sweep-opening"))["command"] == "thinbook sweep configs/sweeps/opening.toml"
 
 
 # What a sweep survives, and what it costs

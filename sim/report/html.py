@@ -93,7 +93,7 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     body = [list(row) for row in rows]
     right = [place > 0 and all(NUMBER.fullmatch(row[place]) for row in body) for place in range(len(head))]
     titles = "".join(
-        f'<th scope="col"{_right(is_right)}>{escape(text)}</th>' for text, is_right in zip(head, right, strict=True)
+        f'<th scope="col"{_right(is_right)}>{_breakable(text)}</th>' for text, is_right in zip(head, right, strict=True)
     )
     lines = (
         f'<tr><th scope="row">{escape(row[0])}</th>'
@@ -110,11 +110,17 @@ def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> s
     )
 
 
-def picture(svg: bytes, title: str) -> str:
+def _breakable(text: str) -> str:
+    """A text in which a long key may be broken at its dots and underscores."""
+    return re.sub(r"([._])(?=\w)", r"\1<wbr>", escape(text))
+
+
+def picture(svg: bytes, title: str, caption: str) -> str:
     """An SVG from a file, as an image: whatever is in it, it is not run."""
     data = b64encode(svg).decode()
-    image = f'<img alt="{escape(title)}" src="data:image/svg+xml;base64,{data}">'
-    return f'<figure class="lone">\n<h3>{escape(title)}</h3>\n{image}\n</figure>'
+    image = f'<img alt="{escape(f"{title}. {caption}")}" src="data:image/svg+xml;base64,{data}">'
+    told = f"<figcaption>{escape(caption)}</figcaption>"
+    return f'<figure class="plate">\n<h3>{escape(title)}</h3>\n{image}\n{told}\n</figure>'
 
 
 def figure(drawing: Figure, title: str, caption: str, *, kind: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -128,6 +128,7 @@ LABELS = {
 }
 UNITS = dict.fromkeys(("open", "high", "low", "close", "prior_close"), "index points")
 NOT_SHOWN = ("tape_sha256", "wall_seconds")
+WARNING = "Option books are assumptions and parameters calibrated or guessed: a simulated day explains no real one."
 STAGES = {"1": "the first day", "2": "from the open to the high", "3": "from the loss of 6700 to the low"}
 
 
@@ -293,27 +294,30 @@ def _without(day: Day) -> str:
 
 def _again(day: Day) -> str:
     run, facts = day.run, day.run.provenance
-    versions = ", ".join(f"{name} {text}" for name, text in facts.get("versions", {}).items())
     told = [
         ("scenario digest", run.scenario.digest),
         ("tape digest", run.tape_sha256),
-        ("commit", facts.get("commit") or "outside a repository"),
-        ("versions", versions),
-        ("machine", facts.get("machine", "")),
+        *made_with(facts),
         ("finished", f"{facts.get('finished', '')}, after {run.summary.get('wall_seconds', 0):,.0f} s"),
     ]
     verify = (
         "Or from the folder of the run alone, which has the whole scenario: thinbook verify DIR runs it again and "
         "compares the tapes, to the byte."
     )
-    warning = "Option books are assumptions and parameters calibrated or guessed: a simulated day explains no real one."
     return html.section(
         "How to make it again",
         html.code(_command(run)),
         html.paragraph(verify, "note"),
         html.listing(told),
-        html.paragraph(warning, "note"),
+        html.paragraph(WARNING, "note"),
     )
+
+
+def made_with(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Commit, packages and machine, from what was noted when it was made."""
+    versions = ", ".join(f"{name} {text}" for name, text in facts.get("versions", {}).items())
+    commit = facts.get("commit") or "outside a repository"
+    return [("commit", commit), ("versions", versions), ("machine", facts.get("machine", ""))]
 
 
 def _command(run: Run) -> str:

@@ -16,6 +16,7 @@ from rich.table import Table
 from sim.sweep.compare import compare
 from sim.sweep.design import Sweep, read_sweep
 from sim.sweep.loop import Pools, State, alone_in, pools, run_all, state_of
+from sim.sweep.origin import origin
 from sim.sweep.parts import ASIDE, FAILED, Job, check_table_name, jobs_of, planned, save_table, write_plan
 from sim.sweep.refine import refined, require_boundary, with_added
 from sim.terminal import console
@@ -54,7 +55,7 @@ def main(
 
 
 def _make(sweep: Sweep, folder: Path, found: Pools, *, retry_failed: bool = False) -> None:
-    write_plan(jobs_of(sweep, folder), folder, sweep.tables.design)
+    write_plan(jobs_of(sweep, folder), folder, sweep.tables.design, origin(sweep, folder))
     if retry_failed:
         shutil.rmtree(folder / ASIDE)
         (folder / ASIDE).mkdir()

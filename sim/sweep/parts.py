@@ -223,11 +223,14 @@ def _is_whole(path: Path) -> bool:
 # The plan
 
 
-def write_plan(jobs: Iterable[Job], folder: Path, design: Design) -> None:
-    """Write down which runs a folder's sweep is made of, its factors and design: it may hold parts of others, too."""
+def write_plan(jobs: Iterable[Job], folder: Path, design: Design, origin: Mapping[str, Any] | None = None) -> None:
+    """Write down which runs a folder's sweep is made of, its factors and design: it may hold parts of others, too.
+
+    `origin` says where the sweep comes from (`sim.sweep.origin`).
+    """
     batches = batched(jobs, BATCH)
     first = next(batches)
-    about = {"factors": [key for key, _ in first[0].factors], "keep": first[0].keep}
+    about = {"factors": [key for key, _ in first[0].factors], "keep": first[0].keep, "origin": origin or {}}
     metadata = {key: json.dumps(value) for key, value in about.items()} | {"design": design.model_dump_json()}
     schema = _plan_rows(first).schema.with_metadata(metadata)
     with aside(folder / PLAN) as draft, pq.ParquetWriter(draft, schema, compression="zstd") as plan:
@@ -279,6 +282,11 @@ def factors_of(folder: Path) -> list[str]:
 def design_of(folder: Path) -> Design:
     """The design of a folder's sweep."""
     return Design.model_validate_json(_plan(folder).schema_arrow.metadata[b"design"])
+
+
+def origin_of(folder: Path) -> dict[str, Any]:
+    """Where a folder's sweep comes from; nothing if its plan does not say."""
+    return dict(json.loads(_plan(folder).schema_arrow.metadata.get(b"origin", b"{}")))
 
 
 def _plan(folder: Path) -> pq.ParquetFile:

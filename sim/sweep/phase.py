@@ -15,6 +15,7 @@ from sim.analysis.impact import WINDOWS_NS
 from sim.study import NO_FEEDBACK
 from sim.sweep.critical import crash_responses, critical_of, gain_responses
 from sim.sweep.design import SweepError
+from sim.sweep.origin import labels
 from sim.sweep.parts import DONE, FAILED, factors_of, read_plan, table_of
 from sim.sweep.resampling import Floats, band, mean, quantile, ratio, weights_of
 
@@ -40,6 +41,8 @@ class Phase(NamedTuple):
         `slope` are of the line through logits against the logarithm of depth, NaN where there is none.
     other : str or None
         Key of the other factor.
+    other_label : str
+        The same with its unit; empty without one.
     reference : str
         What amplification is measured against.
     crash_pct : float
@@ -49,6 +52,7 @@ class Phase(NamedTuple):
     points: pd.DataFrame
     critical: pd.DataFrame
     other: str | None
+    other_label: str
     reference: str
     crash_pct: float
 
@@ -81,17 +85,19 @@ def phase(folder: Path, crash_pct: float) -> Phase:
     seeds = np.sort(done["seed"].unique())
     levels = [level_of(value, rows, seeds) for value, rows in done.groupby("level")]
     off = next((level for level in levels if level.value in (False, 0)), None) if other else None
-    weights, points, critical = weights_of(len(seeds)), [], []
+    weights, parts, critical = weights_of(len(seeds)), [], []
     for level in levels:
         samples = _samples(level, weights, crash_pct, off)
         factors = {other: level.value} if other else {}
-        points.append(_rows(samples, level.depths).assign(**factors))
+        parts.append(_rows(samples, level.depths).assign(**factors))
         critical += [factors | row for row in _critical(level, samples, weights, crash_pct)]
     counts = _counts(plan, made).rename(columns={"level": other or "level"})
     keys = [key for key in (other, DEPTH) if key]
-    whole = counts.merge(pd.concat(points), on=keys, how="left").sort_values(keys, ignore_index=True)
+    whole = counts.merge(pd.concat(parts), on=keys, how="left").sort_values(keys, ignore_index=True)
     reference = f"{other} = {off.value}, same depth and seeds" if off else "the deepest book, same seeds"
-    return Phase(whole if other else whole.drop(columns="level"), pd.DataFrame(critical), other, reference, crash_pct)
+    label = labels(folder)[other] if other else ""
+    points = whole if other else whole.drop(columns="level")
+    return Phase(points, pd.DataFrame(critical), other, label, reference, crash_pct)
 
 
 def other_factor(factors: list[str], where: str) -> str | None:

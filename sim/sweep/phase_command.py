@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,8 @@ from sim.sweep.phase_figures import draw
 
 
 def main(folder: Path, crash_pct: float, out: Path) -> None:
-    """Write points.csv, critical.csv and the figures, and print the critical depths."""
-    found = phase(folder, crash_pct)
-    for name, rows in (("points", found.points), ("critical", found.critical)):
-        save_table(rows, out / f"{name}.csv")
-    draw(found, out)
+    """Write a phase diagram and print the critical depths."""
+    found = write_phase(folder, crash_pct, out)
     Console().print(_critical_table(found))
     print(
         f"fitted: half of the days fall by {crash_pct:g} % or more; {', '.join(WINDOWS_NS)}: theory, impact over these"
@@ -31,17 +29,38 @@ def main(folder: Path, crash_pct: float, out: Path) -> None:
     print(out)
 
 
+def write_phase(folder: Path, crash_pct: float, out: Path) -> Phase:
+    """Write points.csv, critical.csv and the figures of a sweep's phase diagram; errors as of `phase`."""
+    found = phase(folder, crash_pct)
+    for name, rows in (("points", found.points), ("critical", found.critical)):
+        save_table(rows, out / f"{name}.csv")
+    draw(found, out)
+    return found
+
+
 def _critical_table(found: Phase) -> Table:
     depths = found.points[DEPTH]
     table = Table(title=f"Critical depth in $M, run: {depths.min():g} to {depths.max():g}", box=SIMPLE)
-    for column in (*([found.other] if found.other else []), "by", "depth", "95 % interval", "note"):
+    for column in critical_head(found):
         table.add_column(column)
+    for row in critical_rows(found):
+        table.add_row(*row)
+    return table
+
+
+def critical_head(found: Phase) -> tuple[str, ...]:
+    """Heads of the columns of `critical_rows`."""
+    return (*([found.other_label] if found.other else []), "by", "depth", "95 % interval", "note")
+
+
+def critical_rows(found: Phase) -> Iterator[tuple[str, ...]]:
+    """The critical depths in words, a row for each value of the other factor and method."""
+    depths = found.points[DEPTH]
     for row in found.critical.to_dict("records"):
         level = [str(row[found.other])] if found.other else []
         interval = f"{row['low_musd']:.2f} to {row['high_musd']:.2f}"
         depth, note = _depth_and_note(row["least_musd"], row["most_musd"], depths.min(), depths.max())
-        table.add_row(*level, row["method"], depth, interval, note)
-    return table
+        yield *level, row["method"], depth, interval, note
 
 
 def _depth_and_note(least: float, most: float, shallowest: float, deepest: float) -> tuple[str, str]:

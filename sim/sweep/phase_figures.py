@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from textwrap import fill
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -30,26 +31,41 @@ METHODS = {"fitted": ("o", "half of the days crash", INK)} | {
 """Mark, name and colour of the ways to find a critical depth."""
 NEVER_HOUR = 17.0
 """Where a time that never comes is drawn."""
+SIZE = (7.1, 7.3)
+"""In inches: as wide as the text of an A4 page, so that letters keep their size there."""
+MOST_MARKS = 6
+"""On an axis of depth."""
+TITLE_LETTERS = 36
+"""Of a line of a panel's title."""
+
+
+class Panel(NamedTuple):
+    """What a panel is about, and the unit of its values."""
+
+    title: str
+    unit: str
 
 
 def draw(found: Phase, folder: Path) -> None:
     """Write the figures of a phase diagram into a folder, as SVG and PNG."""
     hours = [name for name in found.points if name.startswith("hour_")]
     shown = found._replace(points=found.points.replace({name: {np.inf: NEVER_HOUR} for name in hours}))
-    with rc_context(STYLE):
+    with rc_context(STYLE | {"axes.titlesize": 9.0}):
         save_figure(_curves(shown), folder / "curves")
         if found.other:
             save_figure(_maps(shown), folder / "maps")
 
 
-def _titles(found: Phase) -> dict[str, str]:
-    """Title of the panel of each estimate."""
+def _panels(found: Phase) -> dict[str, Panel]:
+    """The panel of each estimate."""
     return {
-        "crash_probability": f"Probability of a crash (fall of {found.crash_pct:g} % or more)",
-        "fall_median_pct": "Fall from high to close, median (%)",
-        "fall_tail_pct": "Fall from high to close, 95 % quantile (%)",
-        "amplification": f"Amplification: median fall over that of\n{found.reference}",
-        "hour_6700_lost": "Time at which 6700 is lost, median",
+        "crash_probability": Panel(
+            f"Probability of a crash (fall of {found.crash_pct:g}\N{NO-BREAK SPACE}% or more)", "probability"
+        ),
+        "fall_median_pct": Panel("Fall, high to close: median", "%"),
+        "fall_tail_pct": Panel("Fall, high to close: 95\N{NO-BREAK SPACE}% quantile", "%"),
+        "amplification": Panel(f"Amplification: median fall over that of {found.reference}", "times"),
+        "hour_6700_lost": Panel("Time at which 6700 is lost, median", "exchange time"),
     }
 
 
@@ -57,22 +73,23 @@ def _titles(found: Phase) -> dict[str, str]:
 
 
 def _curves(found: Phase) -> Figure:
-    figure = Figure(figsize=(10.5, 10.0), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
     *axes, gain = figure.subplots(3, 2).flat
-    for ax, (name, title) in zip(axes, _titles(found).items(), strict=True):
+    for ax, (name, panel) in zip(axes, _panels(found).items(), strict=True):
         for label, colour, rows in _levels(found):
             _curve(ax, rows, name, colour, label=label)
-        _depth_axis(ax, found, title)
+        _depth_axis(ax, found, panel.title)
+        ax.set_ylabel(panel.unit)
         if name.startswith(("fall", "amplification")):
             _log_axis(ax)
     crash, *_, time = axes
     _fitted_curves(crash, found)
     time.set_yticks(*_clock(*time.get_ylim()))
     _gains(gain, found)
-    if found.other:
-        crash.legend(title=found.other)
-    else:
+    if not found.other:
         _critical_spans(crash, found)
+    key = found.other_label or "critical depth"
+    figure.legend(*crash.get_legend_handles_labels(), title=key, loc="outside upper left", ncols=4)
     return figure
 
 
@@ -98,11 +115,12 @@ def _curve(ax: Axes, rows: pd.DataFrame, name: str, colour: Any, line: str = "-"
 
 
 def _depth_axis(ax: Axes, found: Phase, title: str) -> None:
-    ax.set(title=title, xscale="log", xlabel=DEPTH_LABEL)
+    ax.set(title=fill(title, TITLE_LETTERS), xscale="log", xlabel=DEPTH_LABEL)
     low, high = found.points[DEPTH].min(), found.points[DEPTH].max()
     marks = [
         depth for depth in (0.5, 1, 1.5, 2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 30, 40, 60, 100) if low <= depth <= high
     ]
+    marks = marks[:: 1 + len(marks) // (MOST_MARKS + 1)]
     ax.set_xticks(marks, [f"{depth:g}" for depth in marks])
     ax.xaxis.set_minor_locator(NullLocator())
 
@@ -145,7 +163,6 @@ def _critical_spans(ax: Axes, found: Phase) -> None:
     for height, row in zip((0.08, 0.16, 0.24), found.critical.itertuples(), strict=True):
         _interval(ax, row, height, label=METHODS[row.method][1])
     ax.set_xlim(limits)
-    ax.legend(title="critical depth")
 
 
 def _interval(ax: Axes, row: Any, height: float, label: str = "") -> None:
@@ -162,9 +179,10 @@ def _gains(ax: Axes, found: Phase) -> None:
         for window, line in LINES.items():
             _curve(ax, rows, f"loop_gain_{window}", colour, line, label=label or f"impact over {window}")
     ax.axhline(1, color=INK, lw=0.8)
-    _depth_axis(ax, found, "Loop gain: impact per contract x contracts sold per point of fall")
+    _depth_axis(ax, found, "Loop gain: impact per contract times contracts sold per point of fall")
+    ax.set_ylabel("no unit")
     values = _estimates(ax)
-    margin = 0.1 * (values.max() - values.min())
+    margin = 0.1 * (values.max() - values.min()) or 0.1
     ax.set_ylim(values.min() - margin, values.max() + margin)
     if found.other:
         handles = [matplotlib.lines.Line2D([], [], color=GREY, ls=line) for line in LINES.values()]
@@ -177,15 +195,16 @@ def _gains(ax: Axes, found: Phase) -> None:
 
 
 def _maps(found: Phase) -> Figure:
-    figure = Figure(figsize=(10.5, 10.0), layout="constrained")
+    figure = Figure(figsize=SIZE, layout="constrained")
+    figure.supylabel(found.other_label, fontsize=9.0)
     *axes, legend = figure.subplots(3, 2).flat
-    for ax, (name, title) in zip(axes, _titles(found).items(), strict=True):
+    for ax, (name, panel) in zip(axes, _panels(found).items(), strict=True):
         cells = _map(ax, found, name)
-        bar = figure.colorbar(cells, ax=ax)
+        bar = figure.colorbar(cells, ax=ax, label=panel.unit)
         if name == "hour_6700_lost":
             hours, labels = _clock(*bar.ax.get_ylim())
             bar.set_ticks(hours, labels=labels)
-        _depth_axis(ax, found, title)
+        _depth_axis(ax, found, panel.title)
         ax.set_autoscalex_on(False)
         for height, (_, rows) in enumerate(found.critical.groupby(found.other)):
             for offset, row in zip((-0.25, 0.0, 0.25), rows.itertuples(), strict=True):
@@ -201,7 +220,7 @@ def _map(ax: Axes, found: Phase, name: str) -> Any:
     """A row of cells for every value of the other factor; their colours have one scale."""
     groups = list(found.points.groupby(found.other))
     colours = "YlOrRd_r" if name == "hour_6700_lost" else "YlOrRd"
-    scale = matplotlib.colors.Normalize(found.points[name].min(), found.points[name].max())
+    scale = matplotlib.colors.Normalize(*_scale(name, found.points[name]))
     for height, (_, rows) in enumerate(groups):
         middles = np.log(rows[DEPTH].to_numpy())
         between = (middles[1:] + middles[:-1]) / 2
@@ -210,6 +229,14 @@ def _map(ax: Axes, found: Phase, name: str) -> Any:
             edges, [height - 0.5, height + 0.5], rows[[name]].T.to_numpy(), norm=scale, cmap=colours, rasterized=True
         )
     ax.set_yticks(range(len(groups)), [_text(value) for value, _ in groups])
-    ax.set_ylabel(found.other or "")
     ax.grid(visible=False)
     return cells
+
+
+def _scale(name: str, values: pd.Series) -> tuple[float, float]:  # type: ignore[type-arg]
+    """Ends of a map's colours, so that one value alone has its place: 0 and 1 of a probability, never of a time."""
+    if name == "crash_probability":
+        return 0.0, 1.0
+    if name == "hour_6700_lost":
+        return np.floor(min(values.min(), NEVER_HOUR - 1)), NEVER_HOUR
+    return 0.0, np.nanmax([0.0, *values]) or 1.0

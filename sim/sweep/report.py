@@ -1,4 +1,4 @@
-"""The report on a sweep: outcomes over the factors with medians and intervals, and the runs that failed.
+"""The report on a sweep: its phase diagram, outcomes over the factors with medians and intervals, the runs that failed.
 
 A factor is looked at alone: all runs of one of its values count, whatever the other factors are there. Seeds are what
 is independent: a median is over seeds, and so is its interval.
@@ -7,8 +7,9 @@ is independent: a median is over seeds, and so is its interval.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,16 +17,27 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from scipy.stats import quantile_test
 
-from sim.figures import INK, STYLE
+from sim.analysis.impact import WINDOWS_NS
+from sim.figures import INK, STYLE, save_figure
 from sim.report import html
+from sim.report.run import WARNING, made_with
 from sim.report.words import number
-from sim.sweep.parts import ASIDE, DONE, FAILED, factors_of, read_plan, table_of
+from sim.scenario import shorten
+from sim.sweep.design import SweepError
+from sim.sweep.origin import labels, meaning
+from sim.sweep.parts import ASIDE, DONE, FAILED, design_of, origin_of, read_plan, table_of
+from sim.sweep.phase import Phase
+from sim.sweep.phase_command import critical_head, critical_rows, write_phase
 
 MOST_LEVELS = 12
 """A factor with more values than this is cut into so many classes of equal size."""
 MOST_FAILURES = 100
 LEAST_RUNS = 6
 """Fewer runs have no 95 % interval of the median."""
+NOTHING = "-"
+"""In a table, what no run says."""
+PHASE = "phase"
+"""In a sweep's folder: its phase diagram."""
 FALL = "high_to_close_pct"
 OUTCOMES = {
     FALL: ("high to close, %", 2),
@@ -45,22 +57,49 @@ class Median(NamedTuple):
     high: float
 
 
-def write_report(folder: Path) -> Path:
-    """Write the report of a sweep into its folder."""
-    return html.write(report(folder), folder)
+class Made(NamedTuple):
+    """What there is of a sweep: its folder, the runs that are planned and those that are made, and its factors.
+
+    `labels` are the factors with their units, by key.
+    """
+
+    folder: Path
+    plan: pd.DataFrame
+    runs: pd.DataFrame
+    labels: dict[str, str]
+
+    @property
+    def done(self) -> pd.DataFrame:
+        """The runs that came to their end."""
+        return self.runs[self.runs["status"] == DONE]
 
 
-def report(folder: Path) -> str:
-    """The whole report as HTML."""
-    runs, factors, planned = table_of(folder), factors_of(folder), read_plan(folder).num_rows
-    done = runs[runs["status"] == DONE]
-    title = f"Sweep: {folder.resolve().name.removeprefix('sweep-')}"
-    under = f"{planned:,} runs are planned and {len(runs):,} made, {len(runs) - len(done):,} of them failed."
-    lead = _in_words(done, factors)
-    factor_sections = [_factor(done, factor) for factor in factors] if len(done) else []
-    return html.page(
-        title, [html.header(title, under, lead), *factor_sections, _pictures(folder), _failures(folder, runs, factors)]
-    )
+def write_report(folder: Path, crash_pct: float) -> Path:
+    """Write the report of a sweep into its folder, and its phase diagram where it has one."""
+    return html.write(report(folder, _diagram(folder, crash_pct)), folder)
+
+
+def write_figures(folder: Path) -> Path:
+    """Write the figures of the factors into the folder `figures` of a sweep, as SVG and PNG."""
+    made, place = _made(folder), folder / "figures"
+    place.mkdir(exist_ok=True)
+    for factor in made.labels if len(made.done) else ():
+        save_figure(_drawing(_with_levels(made, factor), factor, made.labels[factor]), place / factor.replace(".", "-"))
+    return place
+
+
+def report(folder: Path, diagram: Phase | str) -> str:
+    """The whole report as HTML, with a phase diagram that is in its folder, or the reason why there is none."""
+    made, origin = _made(folder), origin_of(folder)
+    title = origin.get("title") or f"Sweep: {folder.resolve().name.removeprefix('sweep-')}"
+    factors = [_factor(made, factor) for factor in made.labels] if len(made.done) else []
+    header = html.header(title, _under(made, origin), _in_words(made))
+    again = _again(made, origin)
+    return html.page(title, [header, _phase(made, diagram), *factors, _sensitivity(folder), _failures(made), again])
+
+
+def _made(folder: Path) -> Made:
+    return Made(folder, read_plan(folder).to_pandas(), table_of(folder), labels(folder))
 
 
 def median(values: pd.Series) -> Median:
@@ -77,16 +116,74 @@ def over_seeds(done: pd.DataFrame, level: pd.Series, name: str) -> pd.Series:  #
     return done[name].groupby([level, done["seed"]]).median().groupby(level=0).apply(median)
 
 
-def _in_words(done: pd.DataFrame, factors: list[str]) -> str:
+def _under(made: Made, origin: dict[str, Any]) -> str:
+    """What was run, and how far it is."""
+    runs, failed = made.runs, len(made.runs) - len(made.done)
+    count = f"{len(made.plan):,} runs are planned and {len(runs):,} made, {failed:,} of them failed."
+    return f"{_base(origin)}, {_seeds(origin)}. {count}" if origin else count
+
+
+def _base(origin: dict[str, Any]) -> str:
+    with_ = f" with {_settings(origin)}" if origin["set"] else ""
+    return f"Scenario {origin['scenario']}{with_}"
+
+
+def _settings(origin: dict[str, Any]) -> str:
+    return ", ".join(f"{key} = {shorten(value)}" for key, value in origin["set"].items())
+
+
+def _seeds(origin: dict[str, Any]) -> str:
+    first, last = origin["seeds"]
+    return f"seeds {first} to {last}" if last > first else f"seed {first}"
+
+
+def _in_words(made: Made) -> str:
+    done = made.done
     if done.empty:
         return "No run came to its end."
     fall = median(done[FALL].groupby(done["seed"]).median())
     seeds = done["seed"].nunique()
     return (
-        f"{len(done):,} runs with {seeds:,} seeds, over {', '.join(factors)}. The median of all from the high to the "
-        f"close is {number(fall.value, 2)} %; how it depends on each factor is below. Intervals are of the median, "
-        "95 %, and say how sure it is, not how far single runs lie apart: those are the dots."
+        f"{len(done):,} runs with {seeds:,} seeds, over {', '.join(made.labels.values())}. The median of all from the "
+        f"high to the close is {number(fall.value, 2)} %; how it depends on each factor is below. "
+    ) + (
+        "Intervals are of the median, 95 %, and say how sure it is, not how far single runs lie apart: those are the "
+        "dots."
+        if seeds >= LEAST_RUNS
+        else f"Fewer than {LEAST_RUNS} seeds are too few for a 95 % interval of a median."
     )
+
+
+# The phase diagram
+
+
+def _diagram(folder: Path, crash_pct: float) -> Phase | str:
+    """Write the phase diagram as the command `phase` does; the reason why not where it would refuse."""
+    try:
+        return write_phase(folder, crash_pct, folder / PHASE)
+    except SweepError as error:
+        return str(error).removeprefix(f"{folder}: ")
+
+
+def _phase(made: Made, diagram: Phase | str) -> str:
+    title = "Phase diagram"
+    if isinstance(diagram, str):
+        return html.section(title, html.paragraph(f"There is none: {diagram}."))
+    seeds = made.done["seed"].nunique()
+    few = f"; with fewer than {LEAST_RUNS} seeds they are not to be trusted" if seeds < LEAST_RUNS else ""
+    captions = {"curves": f"Each point is estimated from all its seeds; bands are 95 %, from seeds drawn again{few}."}
+    if diagram.other:
+        captions["maps"] = f"A cell is a point of the sweep; the intervals are 95 %, from seeds drawn again{few}."
+    over = {"curves": "Against depth", "maps": f"Over depth and {diagram.other_label}"}
+    pictures = [
+        html.picture((made.folder / PHASE / f"{name}.svg").read_bytes(), over[name], caption)
+        for name, caption in captions.items()
+    ]
+    told = (
+        f"The critical depth, in $M. Fitted: half of the days fall by {diagram.crash_pct:g} % or more from high to "
+        f"close. {', '.join(WINDOWS_NS)}: theory, the loop gain is 1, with the impact over these windows."
+    )
+    return html.section(title, *pictures, html.table(told, critical_head(diagram), critical_rows(diagram)))
 
 
 # One factor
@@ -104,37 +201,67 @@ def levels(values: pd.Series) -> pd.Series:
     return values.groupby(classes).transform("median")
 
 
-def _factor(done: pd.DataFrame, factor: str) -> str:
-    level = levels(done[factor])
-    medians = {name: over_seeds(done, level, name) for name in OUTCOMES if name in done}
-    rows = []
-    for value, runs in done.groupby(level):
-        cells = [_cell(medians[name][value], OUTCOMES[name][1]) for name in medians]
-        lost = f"{100 * runs['time_6700_lost'].notna().mean():.0f} %" if "time_6700_lost" in runs else "none"
-        rows.append((_value(value), str(len(runs)), *cells, lost))
-    head = (factor, "runs", *(OUTCOMES[name][0] for name in medians), "lost 6700")
-    caption = f"Medians [95 % intervals] by {factor}" + (
-        "." if level.equals(done[factor]) else ", in classes of equal size, each named by its middle."
-    )
+def _with_levels(made: Made, factor: str) -> pd.DataFrame:
+    """The runs that came to their end, with their `level` of a factor."""
+    return made.done.merge(_planned_levels(made, factor), on=["run", "point"])
+
+
+def _planned_levels(made: Made, factor: str) -> pd.DataFrame:
+    return made.plan[["run", "point"]].assign(level=levels(made.plan[factor]))
+
+
+def _factor(made: Made, factor: str) -> str:
+    done, planned, label = _with_levels(made, factor), _planned_levels(made, factor)["level"], made.labels[factor]
+    medians = {name: over_seeds(done, done["level"], name) for name in OUTCOMES if name in done}
+    rows = [_row(value, done[done["level"] == value], medians) for value in np.sort(planned.unique())]
+    head = (label, "runs", *(OUTCOMES[name][0] for name in medians), "lost 6700")
+    classes = "" if planned.equals(made.plan[factor]) else ", in classes of equal size, each named by its middle"
+    intervals = _on_intervals(done["seed"].groupby(done["level"]).nunique())
     drawing = html.figure(
-        curve(done, factor, medians[FALL]),
-        f"From the high to the close against {factor}",
-        "Dots are runs, the line goes through the medians, bars are their 95 % intervals.",
+        _drawing(done, factor, label),
+        f"From the high to the close against {label}",
+        f"Dots are runs, the line goes through the medians. {intervals}",
         kind="lone",
     )
-    return html.section(factor, drawing, html.table(caption, head, rows))
+    table = html.table(f"Medians by {label}{classes}. {intervals}", head, rows)
+    what = meaning(made.folder, factor)
+    return html.section(label, html.paragraph(f"{what[0].upper()}{what[1:]}.") if what else "", drawing, table)
+
+
+def _row(value: object, runs: pd.DataFrame, medians: dict[str, pd.Series]) -> tuple[str, ...]:  # type: ignore[type-arg]
+    if runs.empty:
+        return (_value(value), "0", *[NOTHING] * (len(medians) + 1))
+    cells = [_cell(medians[name][value], OUTCOMES[name][1]) for name in medians]
+    lost = f"{100 * runs['time_6700_lost'].notna().mean():.0f} %" if "time_6700_lost" in runs else "none"
+    return (_value(value), str(len(runs)), *cells, lost)
+
+
+def _on_intervals(seeds: pd.Series) -> str:  # type: ignore[type-arg]
+    """Which intervals there are, by the numbers of seeds at the values of a factor."""
+    if (seeds < LEAST_RUNS).all():
+        return f"There are no intervals: they need {LEAST_RUNS} seeds, and here are {seeds.max()} at most."
+    few = f"; with fewer than {LEAST_RUNS} seeds there is none" if (seeds < LEAST_RUNS).any() else ""
+    return f"Intervals, in brackets and as bars, are of the median, 95 %{few}."
+
+
+def _drawing(done: pd.DataFrame, factor: str, label: str) -> Figure:
+    return curve(done, factor, label, over_seeds(done, done["level"], FALL))
 
 
 def _cell(found: Median, digits: int) -> str:
     middle = number(found.value, digits)
-    return middle if np.isnan(found.low) else f"{middle} [{number(found.low, digits)}, {number(found.high, digits)}]"
+    return (
+        middle
+        if np.isnan(found.low)
+        else f"{middle} [{number(found.low, digits)},\N{NO-BREAK SPACE}{number(found.high, digits)}]"
+    )
 
 
 def _value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def curve(done: pd.DataFrame, factor: str, medians: pd.Series) -> Figure:
+def curve(done: pd.DataFrame, factor: str, label: str, medians: pd.Series) -> Figure:
     """The fall against one factor: every run, and the medians."""
     values = done[factor]
     is_number = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
@@ -156,29 +283,25 @@ def curve(done: pd.DataFrame, factor: str, medians: pd.Series) -> Figure:
         elif not is_number:
             axes.set_xticks(x, [str(value) for value in medians.index])
         axes.set_title("% from the high to the close", fontsize=9, alpha=0.62)
-        axes.set_xlabel(factor, loc="right", alpha=0.62)
+        axes.set_xlabel(label, loc="right", alpha=0.62)
         return figure
 
 
-# Pictures and failures
+# Indices and failures
 
 
-def _pictures(folder: Path) -> str:
-    """Figures that `thinbook phase` and `thinbook sensitivity` left in the folder."""
-    paths = sorted(folder.glob("*/*.svg"))
-    return html.section(
-        "Phase diagrams and sensitivity", *(html.picture(path.read_bytes(), _caption(path)) for path in paths)
-    )
+def _sensitivity(folder: Path) -> str:
+    """Figures that `thinbook sensitivity` left in the folder."""
+    told = "Intervals are 95 %, about the points that were drawn, not about the seeds."
+    paths = sorted((folder / "sensitivity").glob("*.svg"))
+    pictures = (html.picture(path.read_bytes(), f"Of {path.stem.replace('_', ' ')}", told) for path in paths)
+    return html.section("Sensitivity", *pictures)
 
 
-def _caption(path: Path) -> str:
-    return f"{path.parent.name}: {path.stem.replace('_', ' ')}"
-
-
-def _failures(folder: Path, runs: pd.DataFrame, factors: list[str]) -> str:
-    failed = runs[runs["status"] == FAILED]
-    named = [(_name(row, factors), str(row["error"])) for _, row in failed.iterrows()]
-    notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / ASIDE).glob("*.json"))]
+def _failures(made: Made) -> str:
+    failed = made.runs[made.runs["status"] == FAILED]
+    named = [(_name(row, made.labels), str(row["error"])) for _, row in failed.iterrows()]
+    notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((made.folder / ASIDE).glob("*.json"))]
     named += [(note["run"], note["error"]) for note in notes]
     if not named:
         return html.section("Failures", html.paragraph("No run failed."))
@@ -188,5 +311,41 @@ def _failures(folder: Path, runs: pd.DataFrame, factors: list[str]) -> str:
     return html.section("Failures", html.table(caption, ("run", "error"), named[:MOST_FAILURES]))
 
 
-def _name(row: pd.Series, factors: list[str]) -> str:  # type: ignore[type-arg]
-    return " ".join(f"{key}={_value(row[key])}" for key in [*factors, "seed"])
+def _name(row: pd.Series, factors: Iterable[str]) -> str:  # type: ignore[type-arg]
+    return _values(row, [*factors, "seed"])
+
+
+def _values(row: pd.Series, keys: Iterable[str]) -> str:  # type: ignore[type-arg]
+    return " ".join(f"{key}={_value(row[key])}" for key in keys)
+
+
+# How to make it again
+
+
+def _again(made: Made, origin: dict[str, Any]) -> str:
+    title = "How to make it again"
+    if not origin:
+        return html.section(title, html.paragraph("An older version planned this sweep and did not note its origin."))
+    first, points = made.plan.iloc[0], made.plan["point"].nunique()
+    added = f", {origin['added']:,} of them added by --refine" if origin["added"] else ""
+    told = [
+        ("scenario", origin["scenario"]),
+        ("set in all runs", _settings(origin) or "nothing"),
+        ("seeds", f"{_seeds(origin)}, the same at every point"),
+        ("design", f"{design_of(made.folder).kind}, {points:,} points{added}"),
+        ("scenario digest", f"{origin['scenario_digest']}, of the first point: {_values(first, made.labels)}"),
+        ("code digest", origin["code_digest"]),
+        *made_with(origin),
+        ("last started", origin["started"]),
+    ]
+    note = (
+        "The command makes what is missing in the folder; with another --out it makes all runs again. Points that "
+        "--refine added stand in added.json. The folder's plan.parquet has the whole scenario of every run."
+    )
+    return html.section(
+        title,
+        html.code(origin["command"]),
+        html.paragraph(note, "note"),
+        html.listing(told),
+        html.paragraph(WARNING, "note"),
+    )

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from sim.describe import unit_of
 from sim.figures import INK, STYLE, save_figure
 from sim.palette import GREY
 from sim.scenario import did_you_mean
@@ -34,8 +35,9 @@ def main(folder: Path, output: str) -> None:
     kind, found = design_of(folder).kind, indices(folder, output)
     stem = folder / "sensitivity" / output.replace(".", "-")
     save_table(found, stem.with_suffix(".csv"))
+    unit = "share of the variance" if kind == "saltelli" else unit_of(output) or "the outcome's unit"
     with rc_context(STYLE):
-        save_figure(_figure(found, INDICES[kind], output), stem)
+        save_figure(_figure(found, INDICES[kind], output, unit), stem)
     plan = read_plan(folder)
     seeds = plan.num_rows // len(plan["point"].unique())
     print(f"{output}, mean over the {seeds} seeds of each point; *_conf is half of a 95 % interval")
@@ -114,13 +116,13 @@ def _outcome(folder: Path, output: str) -> np.ndarray:
     return done.groupby("point")[output].mean().to_numpy()
 
 
-def _figure(found: pd.DataFrame, meanings: dict[str, str], output: str) -> Figure:
+def _figure(found: pd.DataFrame, meanings: dict[str, str], output: str, unit: str) -> Figure:
     """A panel for each index, factors from the strongest down, with intervals where there are any."""
     first, second = meanings
     rows = found.sort_values(second if second == "ST" else first)
-    figure = Figure(figsize=(9.0, 1.2 + 0.35 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(7.1, 1.2 + 0.35 * len(rows)), layout="constrained")
     for ax, (index, meaning) in zip(figure.subplots(1, 2, sharey=True), meanings.items(), strict=True):
         ax.barh(rows["factor"], rows[index], xerr=rows.get(f"{index}_conf"), color=GREY, ecolor=INK, capsize=2)
-        ax.set(title=meaning)
+        ax.set(title=meaning, xlabel=unit)
     figure.suptitle(f"Sensitivity of {output}")
     return figure
