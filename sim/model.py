@@ -29,7 +29,7 @@ from sim.market import Market
 from sim.news import News
 from sim.options import Contract, OptionBook
 from sim.recorder import Recorder, tape_sha256
-from sim.scenario import load
+from sim.scenario import ScenarioError, load
 from sim.surface import Quotes, Surface
 from sim.tables import NewsItem, Scenario
 from sim.trader import Ring, Trader
@@ -90,6 +90,8 @@ class MarketModel(mesa.Model):
         log_events: bool = False,
         **overrides: Any,
     ) -> None:
+        if rng < 0:
+            raise ScenarioError(f"seed: {rng}: must not be negative")
         self.seed = int(rng)
         super().__init__(rng=self.seed)
         # SolaraViz passes Mesa's own scenario on Reset, which has nothing in it.

@@ -332,6 +332,7 @@ def _message(model: type[BaseModel], mistake: Any, data: object, key: str, also:
     if mistake["type"] == "missing":
         return f"{where}: missing{_allowed(last, field)}"
     text = mistake["msg"].removeprefix("Value error, ").replace("an object", "a table")
+    text = text.replace("Tuple should", "must").replace(" after validation", "")
     if mistake["type"] == "value_error":
         return f"{where}: {text}" if where else text
     got = shorten(mistake["input"])

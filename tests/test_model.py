@@ -35,7 +35,7 @@ from sim.kernel.state import (
 from sim.market import resting
 from sim.model import MarketModel
 from sim.options import Contract
-from sim.scenario import error_line
+from sim.scenario import ScenarioError, error_line
 from sim.trader import At, Cancel, Limit, Market, OnVol, TradeOptions
 from sim.units import DAY, MINUTE, SECOND, clock_ns
 from sim.view import View
@@ -125,6 +125,11 @@ def in_subprocess(**env: str) -> str:
         [sys.executable, "-c", script], env=os.environ | env, capture_output=True, text=True, check=True
     )
     return done.stdout.strip()
+
+
+def test_a_seed_is_not_negative() -> None:
+    with pytest.raises(ScenarioError, match=r"^seed: -1: must not be negative$"):
+        MarketModel(CROWD, rng=-1)
 
 
 def test_same_seed_same_tape_other_seed_another() -> None:

@@ -199,6 +199,10 @@ BAD = {
     "nan": (SWEEP.replace("values = [3, 5.5]", "range = [nan, 2]\nsteps = 2"), "both ends must be finite"),
     "endless": (SWEEP.replace("values = [3, 5.5]", "range = [1, inf]\nsteps = 2"), "both ends must be finite"),
     "number twice": (SWEEP.replace("[3, 5.5]", "[3, 5.5, 3.0]"), "depth_musd: values: 3 is given twice"),
+    "three ends": (
+        SWEEP.replace("values = [3, 5.5]", "range = [2, 9, 18]"),
+        "factor.0.range: [2, 9, 18]: must have at most 2 items, not 3",
+    ),
     "huge grid": (
         SWEEP.replace("values = [3, 5.5]", "range = [2, 18]\nsteps = 100000")
         + '[[factor]]\nkey = "options.scale"\nrange = [0, 1]\nsteps = 100000\n',
