@@ -588,6 +588,8 @@ def _node(name: str, data: Mapping[str, float], place: Sequence[float]) -> Optio
             "color": "INK",
             "fontSize": 11,
             "lineHeight": 14,
+            "textBorderColor": "PAPER",
+            "textBorderWidth": 3,
         },
         "tooltip": {"formatter": escape(label).replace("\n", ": ")},
     }
