@@ -496,8 +496,9 @@ def test_retrying_forgets_who_was_set_aside(file, tmp_path, command):
 
 def test_whole_numbers_stay_whole_in_a_range(file, tmp_path):
     ranged = '[[factor]]\nkey = "agents.deadly.count"\nrange = [0, 2]\n'
-    grid = read_sweep(file(SWEEP + ranged + "steps = 5\n"))
-    assert [tuple(point.values()) for point in grid.points] == [(depth, n) for depth in (3, 5.5) for n in (0, 1, 2)]
+    books = factor("options.book", '[[["2025-11-20", 6700.0, "put", 1]]]')
+    grid = read_sweep(file(SWEEP + ranged + "steps = 5\n" + books))
+    assert [tuple(point.values())[:2] for point in grid.points] == [(depth, n) for depth in (3, 5.5) for n in (0, 1, 2)]
     design = '[design]\nkind = "latin_hypercube"\npoints = 9\n'
     drawn = [point["agents.deadly.count"] for point in read_sweep(file(SWEEP + ranged + design)).points]
     assert set(drawn) == {0, 1, 2}

@@ -162,7 +162,8 @@ class Sweep:
             for values in _combinations(self.tables)
         )
         # Steps of a range of whole numbers may fall together.
-        designed = dict.fromkeys(designed) if whole and self.tables.design.kind == "grid" else designed
+        if whole and self.tables.design.kind == "grid":
+            designed = {json.dumps(values): values for values in designed}.values()
         return [*(dict(zip(keys, values, strict=True)) for values in designed), *map(dict, self.added)]
 
     def _whole(self) -> set[str]:
