@@ -187,7 +187,7 @@ def test_dials_book_seed_and_switches_wait_for_reset(tab):
         ("Depth of the book", 8.0),
         ("Dealers' gamma", 0.6),
         ("Trend followers", 50_000.0),
-        ("ETF traders", 100.0),
+        ("ETF share", 100.0),
         ("Market makers", 1.0),
     ):
         shown.turn(label, value)
@@ -217,6 +217,7 @@ def test_what_no_browser_should_send_changes_nothing(tab):
     shown.set(vw.Select, "Scenario", "/etc/passwd")
     shown.set(vw.Select, "Speed", 5)
     shown.set(vw.TextField, "Seed", "1; rm")
+    assert "No seed: Reset would take" in shown.text
     shown.turn("Time", "soon")
     assert "press Reset" not in shown.text
     assert "thinbook run" in before
@@ -246,7 +247,7 @@ def test_two_worlds_of_one_seed(tab):
     shown.reset()
     shown.step()
     assert "Counterfactual" in shown.text
-    assert "World B, 11.5 $M" in shown.text
+    assert "World B, $11.5M a side" in shown.text
     assert len(shown.rendered.find(app.Chart).widgets) == 6
 
 
