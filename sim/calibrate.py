@@ -89,8 +89,13 @@ class Target:
     def off(self, days: Sequence[Moments]) -> float:
         """Where the law lies, in half ranges from the middle; NaN where it has no value."""
         low, high = self.accepted
-        value = self.law.value(days)
+        value = self.value(days)
         return (value - 0.5 * (low + high)) / (0.5 * (high - low)) if np.isfinite(value) else np.nan
+
+    def value(self, days: Sequence[Moments]) -> float:
+        """The law's value; NaN where no day tells it."""
+        used = self.law.told_by(days)
+        return self.law.value(used) if used else np.nan
 
 
 @dataclass(frozen=True)
@@ -272,8 +277,8 @@ def calibrate(
         ],
         "targets": [
             {"world": calibration.tables.world[target.world].set, "law": target.law.name, "accepted": target.accepted}
-            | {"measured": _plain(target.law.value(there[target.world]))}
-            | {"fresh_seeds": _plain(target.law.value(judged[target.world]))}
+            | {"measured": _plain(target.value(there[target.world]))}
+            | {"fresh_seeds": _plain(target.value(judged[target.world]))}
             for target in targets
         ],
     }

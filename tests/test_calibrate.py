@@ -92,6 +92,7 @@ def test_it_goes_on_where_it_stopped(made_up, tmp_path):
 def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
     nothing = law("nothing", lambda days: np.nan, 0, 1)
     assert np.isnan(Target(0, nothing, (-1.0, 1.0)).off([]))
+    assert np.isnan(Target(0, law("depth", mean("depth"), 0, 1), (-1.0, 1.0)).off([{"scale": 1.0}]))
     assert distance(np.array([0.5, np.nan])) == (0.25 + calibrate.FARTHEST) / 2
     assert distance(np.array([1e9])) == calibrate.FARTHEST
 

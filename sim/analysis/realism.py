@@ -143,6 +143,10 @@ class Law(NamedTuple):
     source: str
     of_future: bool = False
 
+    def told_by(self, days: Days) -> list[Moments]:
+        """The days that have all it needs."""
+        return [day for day in days if all(name in day for name in self.needs)]
+
 
 def _law(
     section: str,
@@ -467,7 +471,7 @@ def judge(days: Days, *, thin: bool = False, of_future: bool = True) -> list[Row
 
 
 def _row(law: Law, days: Days, accepted: Range | None, of_future: bool) -> Row:
-    used = [day for day in days if all(name in day for name in law.needs)]
+    used = law.told_by(days)
     value = law.value(used) if used else np.nan
     low, high = accepted if accepted and (of_future or not law.of_future) else (None, None)
     verdict = "holds" if low is not None and high is not None and low <= value <= high else "fails"
