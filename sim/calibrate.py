@@ -16,6 +16,7 @@ import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -120,6 +121,7 @@ class Calibration:
         content = tomllib.loads(load(self.path.parent / self.tables.scenario, self.tables.set).to_toml())
         return [factor.place(value_at(content, factor.key)) for factor in self.tables.factor]
 
+    @cached_property
     def targets(self) -> list[Target]:
         """What is aimed at: the laws with a range that a day can tell by itself."""
         thin = [self.scenario(world, self.middle).depth_musd < THIN_BELOW_MUSD for world in self.tables.world]
@@ -138,6 +140,11 @@ class Calibration:
         modules = {crowd.import_path.partition(":")[0] for scenario in scenarios for crowd in scenario.crowds}
         parts = [self.tables.model_dump_json(), *(scenario.digest for scenario in scenarios), code_digest(modules)]
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+    @property
+    def seeds(self) -> range:
+        """The seeds that points are compared on."""
+        return range(self.tables.first_seed, self.tables.first_seed + self.tables.seeds)
 
     @property
     def middle(self) -> list[float]:
@@ -165,7 +172,7 @@ def read_calibration(path: Path) -> Calibration:
         for world in calibration.tables.world:
             for place in (0.0, 1.0):
                 calibration.scenario(world, [place] * len(calibration.keys))
-        if not calibration.targets():
+        if not calibration.targets:
             raise CalibrationError("leave_out: no law is left to aim at")
     except (CalibrationError, ScenarioError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path}: {error}") from None
@@ -208,20 +215,15 @@ def search(
     study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=len(calibration.keys))
     if not study.trials:
         study.enqueue_trial(dict(zip(calibration.keys, calibration.own_places(), strict=True)))
-    targets = calibration.targets()
+    targets = calibration.targets
     for number in range(len(done), trials):
         show(number, trials)
         trial = study.ask()
         point = [trial.suggest_float(key, 0.0, 1.0) for key in calibration.keys]
-        (worlds,) = calibration.days([point], seeds_of(calibration), workers)
+        (worlds,) = calibration.days([point], calibration.seeds, workers)
         study.tell(trial, distance(offs(targets, worlds)))
     rows = [trial.params | {"distance": trial.value} for trial in study.trials if trial.state.is_finished()]
     return pd.DataFrame(rows)
-
-
-def seeds_of(calibration: Calibration) -> range:
-    """The seeds that points are compared on."""
-    return range(calibration.tables.first_seed, calibration.tables.first_seed + calibration.tables.seeds)
 
 
 def intervals(
@@ -234,11 +236,11 @@ def intervals(
     of the target itself, whose accepted range is taken as two standard errors to either side. A factor that moves no
     target has an interval as wide as its range.
     """
-    targets = calibration.targets()
+    targets = calibration.targets
     low = np.clip(np.asarray(best) - STEP, 0, 1)
     high = np.clip(np.asarray(best) + STEP, 0, 1)
     points = [[*best[:place], end[place], *best[place + 1 :]] for place in range(len(best)) for end in (low, high)]
-    moved = np.array([offs(targets, days) for days in calibration.days(points, seeds_of(calibration), workers)])
+    moved = np.array([offs(targets, days) for days in calibration.days(points, calibration.seeds, workers)])
     slopes = ((moved[1::2] - moved[::2]) / (high - low)[:, None]).T
     errors = np.array([jackknife(target.off, worlds[target.world]) for target in targets])
     known = np.isfinite(slopes).all(axis=1) & np.isfinite(errors)
@@ -259,11 +261,11 @@ def calibrate(
     folder.mkdir(parents=True, exist_ok=True)
     tried = search(calibration, folder, trials, workers, show)
     best = tried.loc[tried["distance"].idxmin(), calibration.keys].tolist()
-    seeds = seeds_of(calibration)
+    seeds = calibration.seeds
     fresh = range(seeds.stop, seeds.stop + len(seeds))
     (there,), (judged,) = (calibration.days([best], chosen, workers) for chosen in (seeds, fresh))
     widths = intervals(calibration, best, there, workers)
-    targets = calibration.targets()
+    targets = calibration.targets
     fit = {
         "title": calibration.tables.title,
         "trials": len(tried),

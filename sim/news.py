@@ -30,6 +30,11 @@ def since_last_close(scenario: Scenario, day: int) -> list[tuple[int, NewsItem]]
     return sorted((pair for pair in items if since <= pair[0] <= session.hours_ns[day][1]), key=lambda pair: pair[0])
 
 
+def told(item: NewsItem) -> str:
+    """What a piece of news said."""
+    return item.text or item.name.replace("_", " ")
+
+
 class News:
     """The news of a scenario, in order of time; `value` (index points) and `sentiment` are those of what is out."""
 

@@ -7,7 +7,7 @@ blindnesses can tell apart, in shades that stand out from white and from the dar
 
 from typing import Final
 
-BLUE, VERMILION, ORANGE, GREEN, PURPLE, SKY = HUES = (
+BLUE, VERMILION, ORANGE, GREEN, PURPLE, SKY = (
     "#0072b2",
     "#d03010",
     "#cc7a00",

@@ -122,4 +122,4 @@ def test_a_mistake_is_one_line(tmp_path, change, problem):
 def test_shipped_calibrations_can_be_read():
     for path in (CALM.parent / "calibrations").glob("*.toml"):
         calibration = read_calibration(path)
-        assert len(calibration.targets()) > len(calibration.keys)
+        assert len(calibration.targets) > len(calibration.keys)

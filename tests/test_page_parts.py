@@ -16,6 +16,7 @@ from sim.market import resting
 from sim.model import MarketModel
 from sim.page import app, charts, texts
 from sim.page.engine import Engine
+from sim.page.scales import share_scales
 from sim.page.settings import DIALS, Choice, Settings, Shelf
 from sim.page.world import Decision, World
 from sim.recorder import DEPTH_REACH
@@ -388,14 +389,14 @@ def chart_of(kind: str, *data: list[object]) -> dict[str, object]:
 
 def test_two_worlds_have_one_scale_that_holds_all_of_both() -> None:
     one, other = chart_of("line", [(0, -3.0), (1, 12.0)]), chart_of("line", [(0, 55.0)], [(0, 1.0)])
-    charts.share_scales([one, other])
+    share_scales([one, other])
     assert one["yAxis"] == other["yAxis"] == {"type": "value", "min": -10.0, "max": 60.0}
     assert one["xAxis"] == {"type": "time"}
 
 
 def test_bars_of_one_place_are_stacked_by_sign() -> None:
     one, other = chart_of("bar", [(0, 30.0), (1, -5.0)], [(0, 40.0), (1, -20.0)]), chart_of("bar", [(0, None)])
-    charts.share_scales([one, other])
+    share_scales([one, other])
     assert one["yAxis"] == other["yAxis"] == {"type": "value", "min": -30.0, "max": 70.0}
 
 
@@ -404,6 +405,6 @@ def test_a_scale_that_is_set_stays_and_colours_are_shared() -> None:
     for chart, most in ((one, 40.0), (other, 70.0)):
         chart["yAxis"] |= {"min": 0, "max": most}
         chart["visualMap"] = {"max": most, "text": [str(most), "0"]}
-    charts.share_scales([one, other])
+    share_scales([one, other])
     assert [chart["yAxis"]["max"] for chart in (one, other)] == [40.0, 70.0]
     assert one["visualMap"] == other["visualMap"] == {"max": 70.0, "text": ["70.0", "0"]}

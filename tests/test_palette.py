@@ -6,7 +6,21 @@ from pathlib import Path
 import pytest
 
 import sim
-from sim.palette import DEPTH_COLOUR, GREY, GROUP_COLOURS, HUES, OTHER_COLOUR, SOFT, colour_of, trader_name
+from sim.palette import (
+    BLUE,
+    DEPTH_COLOUR,
+    GREEN,
+    GREY,
+    GROUP_COLOURS,
+    ORANGE,
+    OTHER_COLOUR,
+    PURPLE,
+    SKY,
+    SOFT,
+    VERMILION,
+    colour_of,
+    trader_name,
+)
 
 ROOT = Path(sim.__file__).parent
 GROUPS = {group: colour for group, colour in GROUP_COLOURS.items() if colour != SOFT} | {"other": OTHER_COLOUR}
@@ -39,7 +53,7 @@ def test_there_are_light_and_dark_backgrounds():
 @pytest.mark.parametrize("background", BACKGROUNDS)
 def test_colours_stand_out_from_every_background(background):
     """Three to one is what graphics need: WCAG 2.1, success criterion 1.4.11."""
-    others = {"depth": DEPTH_COLOUR, "grey": GREY} | {hue: hue for hue in HUES}
+    others = {"depth": DEPTH_COLOUR, "grey": GREY} | {hue: hue for hue in (BLUE, VERMILION, ORANGE, GREEN, PURPLE, SKY)}
     for name, colour in (GROUPS | others).items():
         assert contrast(colour, background) >= 3.0, name
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sim.analysis.impact import WINDOWS_NS, impact_points_per_contract, sold_in_fall
-from sim.analysis.tape import HALF_TICK_POINTS, contracts_by_group, mid2, owner_groups, price_points_by_group
+from sim.analysis.tape import HALF_TICK_POINTS, contracts_by_group, etf_share, mid2, owner_groups, price_points_by_group
 from sim.units import HOUR, SECOND, TICK_POINTS, clock_text
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
         "trades": len(today["trades"]),
         **_of_bars(frames["bars"], hours),
         "seconds_one_sided": seconds_one_sided(today["quotes"], hours[-1]),
-        "etf_share": float(contracts["taken"].get("etfs", 0) / volume) if volume else np.nan,
+        "etf_share": etf_share(contracts),
         "triggers_fired": _triggers(today["decisions"], today["trades"], owner_group),
         "dealers_contracts_by_stage": {
             stage: _net(within(frames["trades"], span), owner_group, "dealers") if span else 0

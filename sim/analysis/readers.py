@@ -12,7 +12,7 @@ import pandas as pd
 
 from sim.analysis.day import within
 from sim.analysis.observed import Day, mids_at, two_sided
-from sim.analysis.tape import contracts_by_group, owner_groups
+from sim.analysis.tape import contracts_by_group, etf_share, owner_groups
 from sim.lobster import DIRECTION, EXECUTION, NEW, PRICE, SIZE, TIME, TYPE, read_events
 from sim.units import DAY, MINUTE, POINT_USD, TICK_POINTS, clock_ns
 
@@ -45,7 +45,6 @@ def day_of_run(frames: Mapping[str, pd.DataFrame], hours_ns: tuple[int, int], ev
         quotes are not known at every moment, nor the levels behind them.
     """
     bars, trades, quotes = (within(frames[name], hours_ns) for name in ("bars", "trades", "quotes"))
-    taken = contracts_by_group(trades, owner_groups(frames["agents"]))["taken"]
     day = {
         "opens_ns": hours_ns[0],
         "closes_ns": hours_ns[1],
@@ -53,7 +52,7 @@ def day_of_run(frames: Mapping[str, pd.DataFrame], hours_ns: tuple[int, int], ev
         "trades": trades,
         "inventory": _inventory(frames["agents"], hours_ns),
         "metaorders": _metaorders(trades, quotes),
-        "etf_share": np.array(taken.get("etfs", 0) / max(taken.sum(), 1)),
+        "etf_share": np.array(etf_share(contracts_by_group(trades, owner_groups(frames["agents"])))),
     }
     if events is None:
         contracts = bars["top_of_book_musd"] * 1e6 / (POINT_USD * bars["mid"])

@@ -115,6 +115,12 @@ def contracts_by_group(trades: pd.DataFrame, owner_group: Mapping[int, str]) -> 
     return by_group if by_group["gross"].iloc[-1] else by_group.iloc[:-1]
 
 
+def etf_share(contracts: pd.DataFrame) -> float:
+    """What ETF traders took, of all contracts (see `contracts_by_group`); NaN where none were traded."""
+    taken = contracts["taken"]
+    return float(taken.get("etfs", 0) / taken.sum()) if taken.sum() else np.nan
+
+
 def _places(owners: pd.Series, owner_group: Mapping[int, str], names: list[str]) -> np.ndarray:
     """Place of every owner's group among the names, (n,); the last one if no table knows the owner."""
     place_of = np.array([names.index(group) for group in [*owner_group.values(), names[-1]]])

@@ -28,6 +28,7 @@ from sim.analysis.tape import AUCTION
 from sim.page import charts, texts
 from sim.page.charts import Option
 from sim.page.engine import FASTEST, Engine, State
+from sim.page.scales import share_scales
 from sim.page.settings import SEEDS, Card, Choice, Dial, Settings, Shelf
 from sim.page.world import Frame, World
 from sim.palette import colour_of, name_of
@@ -494,10 +495,11 @@ def _drawing(view: View, chart: Callable[[World, Sequence[Frame]], Option], plac
     """Draws a chart of one world, on the scale of the same chart of both."""
 
     def draw(state: State) -> Mapping[str, object]:
-        worlds = [(world, state.frames(other)) for other, world in enumerate(state.worlds)]
-        options = [chart(*world) if _can_show(view, world[1]) else {} for world in worlds]
-        charts.share_scales([option for option in options if option])
-        return _drawn(options[place], label)
+        worlds = dict(enumerate(zip(state.worlds, _all_frames(state), strict=True)))
+        options = {other: chart(*world) for other, world in worlds.items() if _can_show(view, world[1])}
+        if len(options) > 1:
+            share_scales(list(options.values()))
+        return _drawn(options.get(place, {}), label)
 
     return draw
 

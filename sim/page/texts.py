@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from sim.alarms import in_words
+from sim.news import told
 from sim.page.world import Decision, Frame, World
 from sim.palette import colour_of, name_of, trader_name
 from sim.units import MINUTE, clock_text, moment_text
@@ -78,7 +79,7 @@ def counterfactual(worlds: Sequence[Sequence[Frame]]) -> str:
 def news(world: World, frames: Sequence[Frame]) -> str:
     """What has come out since the last close, with the numbers that mark it in the chart of the price."""
     items = (
-        f"<span><b>{number}</b> {clock_text(at)[:5]} {escape(item.text or item.name.replace('_', ' '))}</span>"
+        f"<span><b>{number}</b> {clock_text(at)[:5]} {escape(told(item))}</span>"
         for number, (at, item) in enumerate(world.news(frames), start=1)
     )
     return f'<div class="legend news">{"".join(items)}</div>'

@@ -11,11 +11,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sim.figures import save_figure
+from sim.news import told
 from sim.palette import name_of
 from sim.report import figures, html
 from sim.report.day import Day
 from sim.report.dominoes import causes, largest
-from sim.report.words import number, signed, the_day, told, who_and_why
+from sim.report.words import number, signed, the_day, who_and_why
 from sim.units import POINT_USD, clock_text
 
 if TYPE_CHECKING:

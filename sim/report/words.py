@@ -9,10 +9,10 @@ from typing import Any
 import pandas as pd
 
 from sim.alarms import in_words
+from sim.news import told
 from sim.palette import name_of, trader_name
 from sim.report.day import Day
 from sim.report.dominoes import causes, largest
-from sim.tables import NewsItem
 from sim.units import clock_text
 
 QUIET_PCT = 0.7
@@ -78,11 +78,6 @@ def _overnight(day: Day) -> Iterator[str]:
     items = [f"({place}) {told(item)}" for place, (at, item) in enumerate(day.news, start=1) if at < opens]
     if items:
         yield f"News overnight: {'; '.join(items)}."
-
-
-def told(item: NewsItem) -> str:
-    """What a piece of news said."""
-    return item.text or item.name.replace("_", " ")
 
 
 def _percent(change: float) -> str:
