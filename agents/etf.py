@@ -1,8 +1,9 @@
 """ETF macro traders: follow news, momentum, bitcoin and one another, in clips of an index fund.
 
-A trader looks about once a minute; how often it trades grows with the volatility it sees, which side it takes is a
-logit of its signal (Brock and Hommes 1998; Lux 1995 for herding). Its peers are its neighbours in a small world
-(Watts and Strogatz 1998). The arbitrage between fund and future is taken as immediate, so its clips reach the future.
+A trader looks about once a minute; how often it trades grows with the VIX, as the share of funds in the tape does. Its
+side is a logit of its signal (Brock and Hommes 1998; Lux 1995 for herding); its peers are its neighbours in a small
+world (Watts and Strogatz 1998). The arbitrage between fund and future is taken as immediate, so its clips reach the
+future.
 """
 
 from __future__ import annotations
@@ -25,13 +26,9 @@ class MacroTrader(Trader):
         """Signal, clips and peers."""
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="study")
-        attention: float = number(
-            0.25, 0, 10, "1", "chance of trading at a look at the reference volatility", source="study"
-        )
-        reference_vol_points: float = number(
-            1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"
-        )
-        attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility", source="study")
+        attention: float = number(0.16, 0, 10, "1", "chance of trading at a look at the reference VIX", source="study")
+        reference_vix: float = number(16.0, 1, 100, "%", "VIX of a calm day", source="Cboe, September and October 2025")
+        attention_power: float = number(2.6, 0, 4, "1", "growth of attention with the VIX", source="study")
         clip_contracts: float = number(84.0, 1, 10_000, "contracts", "median clip", source="study")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm", source="study")
         limit_contracts: float = number(
@@ -103,7 +100,7 @@ class MacroTrader(Trader):
 
     def eager(self, view: View) -> float:
         """Chance of trading at a look."""
-        return self.p.attention * (view.realised_vol / self.p.reference_vol_points) ** self.p.attention_power
+        return self.p.attention * (view.vix / self.p.reference_vix) ** self.p.attention_power
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Trade a clip on the side of the signal."""
@@ -120,4 +117,4 @@ class MacroTrader(Trader):
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look about once a minute, and at news."""
         p = self.p
-        return [Attention(p.every_seconds, p.attention, p.reference_vol_points, p.attention_power), OnNews()]
+        return [Attention(p.every_seconds, p.attention, p.reference_vix, p.attention_power), OnNews()]

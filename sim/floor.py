@@ -244,7 +244,7 @@ class Floor:
         params = {
             k.RATE: 1.0 / alarm.every_seconds,
             k.CHANCE: alarm.chance,
-            k.CALM_SIGMA: alarm.reference_vol / TICK_POINTS,
+            k.CALM_VIX: alarm.reference_vix,
             k.POWER: alarm.power,
         }
         self._replace(alarm, trader, 0, k.ATTENTION, params)

@@ -29,24 +29,18 @@ from sim.kernel.state import (
     CASH,
     EVENTS,
     HALTED,
-    HEAD,
-    ID,
-    KEY,
-    LANE,
     LANES,
     LAST,
     LEDGER,
     LIVE,
     LOGGING,
     MID2,
-    NEXT,
     NO_KEY,
     ORDER_TOP,
     PAGE,
     PAGE_BITS,
     PAGE_TOP,
     POSITION,
-    QTY,
     QUOTES,
     RING,
     ROW,
@@ -59,7 +53,6 @@ from sim.kernel.state import (
     T_TAKER_ID,
     TRADE_TAPE,
     TRADES,
-    VOLUME,
     WATCH,
     Books,
     new_books,
@@ -95,7 +88,6 @@ from sim.kernel.world import (
     S_EWMA_C,
     S_FEEDBACK,
     S_FLOW_SIGMA2,
-    S_FROZEN_SIGMA2,
     S_LAST_MID2,
     S_NOTIONAL,
     S_ONE_TICK,
@@ -108,6 +100,7 @@ from sim.kernel.world import (
     S_TWO_SIDED,
     S_U_BASE,
     S_U_RISE,
+    S_VIX,
     S_VOLUME_RATE,
     SEEN_AT,
     SEEN_POSITION,
@@ -128,6 +121,7 @@ def grown(b: Books) -> Books:
     return b._replace(
         tape=_longer_tape(b.tape, counts[[TRADES, QUOTES, EVENTS]], spare),
         orders=_longer(b.orders, 0, int(counts[ORDER_TOP]) + 64),
+        stops=_longer(b.stops, 0, int(counts[ORDER_TOP]) + 64),
         pages=_longer(b.pages, 0, pages),
         levels=_longer(b.levels, 0, pages * PAGE),
     )
@@ -139,7 +133,7 @@ def _longer(array: np.ndarray, axis: int, need: int) -> np.ndarray:
         return array
     shape = list(array.shape)
     shape[axis] = max(2 * shape[axis], need)
-    longer = np.zeros(shape, array.dtype)
+    longer = np.zeros_like(array, shape=shape)
     longer[tuple(slice(0, size) for size in array.shape)] = array
     return longer
 
@@ -163,10 +157,10 @@ def resting(b: Books, book: int) -> list[tuple[int, int, int, int]]:
 def _lane(b: Books, lane: int) -> Iterator[tuple[int, int, int, int]]:
     key = int(b.books[lane // LANES, BEST + lane % LANES])
     while key != NO_KEY:
-        row = int(b.levels[level_at(b, lane, key), HEAD])
+        row = int(b.levels[level_at(b, lane, key)].head)
         while row:
-            yield lane % LANES, int(key_of(lane, key)), int(b.orders[row, ID]), int(b.orders[row, QTY])
-            row = int(b.orders[row, NEXT])
+            yield lane % LANES, int(key_of(lane, key)), int(b.orders[row].id), int(b.orders[row].qty)
+            row = int(b.orders[row].next)
         key = int(next_key(b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
 
 
@@ -199,7 +193,7 @@ class Market:
         if key == NO_KEY:
             return 0, 0
         lane = book * LANES + side
-        return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key), VOLUME])
+        return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key)].volume)
 
     def levels(self, side: int, reach: int, book: int = 0) -> np.ndarray:
         """Prices in use among the `reach` best of a side (ticks), and the contracts at each, (n, 2), best first."""
@@ -208,7 +202,7 @@ class Market:
         keys = best + steps
         rows = (self.b.table[lane, keys >> PAGE_BITS] << PAGE_BITS) | (keys & (PAGE - 1))
         prices = key_of(lane, best) + (steps if side == ASKS else -steps)
-        found = np.stack([prices, self.b.levels[rows, VOLUME]], axis=1)
+        found = np.stack([prices, self.b.levels[rows].volume], axis=1)
         return found[found[:, 1] > 0]
 
     def position(self, owner: int, book: int = 0) -> int:
@@ -258,11 +252,12 @@ class Market:
 
     def is_live(self, row: int, order: int) -> bool:
         """Whether an order or waiting stop is still there."""
-        return self.b.orders.item(row, ID) == order
+        return self.b.orders.id.item(row) == order
 
     def order(self, row: int) -> tuple[int, int]:
         """Open contracts, signed, and price of the order or waiting stop (its stop price) in a row."""
-        lane, key, size = (int(self.b.orders[row, column]) for column in (LANE, KEY, QTY))
+        order = self.b.orders[row]
+        lane, key, size = int(order.lane), int(order.key), int(order.qty)
         return size * (1 - 2 * (lane & 1)), int(key_of(lane, key))
 
     def open_auction(self, book: int = 0) -> int:
@@ -308,7 +303,7 @@ class Market:
             self.b = grown(self.b)
             code = int(deliver(self.b, self.w))
         rests = self.b.counts.item(ROW) if op <= OP_STOPLIMIT and code == 0 else 0
-        return code, rests, self.b.orders.item(rests, ID) if rests else 0
+        return code, rests, self.b.orders.id.item(rests) if rests else 0
 
     def start_program(self, columns: Mapping[int, int], params: Mapping[int, float]) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
@@ -435,9 +430,9 @@ class Market:
         self.w.clock[WOKEN] = 0
         return owner
 
-    def freeze_sigma(self, book: int = 0) -> None:
-        """Let owners go on seeing the volatility of now."""
-        self.w.stats[book, S_FROZEN_SIGMA2] = self.w.stats[book, S_EWMA_B]
+    def show_vix(self, vix: float) -> None:
+        """Set the VIX that catches attention."""
+        self.w.stats[:, S_VIX] = vix
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""

@@ -311,7 +311,6 @@ class MarketModel(mesa.Model):
         anyone = View(self, self.traders[0])
         prices = {field.name: getattr(anyone, field.name) for field in fields(Frozen) if field.name != "surface"}
         self.frozen = Frozen(**prices, surface=deepcopy(self.surface))
-        self.market.freeze_sigma()
 
     def _observe(self) -> None:
         """Let the surface see spot and realised volatility, then recompute VIX and VIX1D."""
@@ -322,6 +321,7 @@ class MarketModel(mesa.Model):
         self.surface.observe(now, spot, self.market.hourly_sigma() * TICK_POINTS / spot * math.sqrt(YEAR_MINUTES))
         self._option_cache = (-1, None)
         self.vix, self.vix1d = vix(self.surface, now, spot), vix1d(self.surface, now, spot)
+        self.market.show_vix(self.seen_vix)
 
     def _close_session(self) -> None:
         self.market.check()

@@ -71,14 +71,14 @@ class OnVol:
 class Attention:
     """Ring at a look at the market that catches attention.
 
-    Looks are a Poisson stream, one in `every_seconds`; each rings with the chance `chance` x (volatility /
-    `reference_vol`)^`power`, where volatility is `view.realised_vol` and both are in points a square-root minute.
+    Looks are a Poisson stream, one in `every_seconds`; each rings with the chance `chance` x (`view.vix` /
+    `reference_vix`)^`power`.
     A trader has one such alarm; armed again unchanged, its stream goes on.
     """
 
     every_seconds: float
     chance: float
-    reference_vol: float
+    reference_vix: float
     power: float
 
 

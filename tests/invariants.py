@@ -20,11 +20,9 @@ from sim.kernel.state import (
     LAST,
     LIVE,
     MIRROR,
-    NEXT,
     NO_KEY,
     ORDER_TOP,
     POSITION,
-    PREV,
     QTY,
     SELL_STOPS,
     STOPS,
@@ -60,12 +58,12 @@ def assert_lane(b: Books, lane: int, expected: dict[int, list[int]]) -> None:
         level = b.levels[level_at(b, lane, key)]
         row, before, queue = int(level[HEAD]), 0, []
         while row:
-            assert b.orders[row, PREV] == before
+            assert b.orders[row].prev == before
             queue.append(row)
-            row, before = int(b.orders[row, NEXT]), row
+            row, before = int(b.orders[row].next), row
         assert level[TAIL] == before
         assert sorted(queue) == expected[key]
-        assert (level[COUNT], level[VOLUME]) == (len(queue), b.orders[queue, QTY].sum())
+        assert (level[COUNT], level[VOLUME]) == (len(queue), b.orders[queue].qty.sum())
         key = int(next_key(b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
     assert seen == sorted(expected)
 

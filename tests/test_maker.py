@@ -70,7 +70,7 @@ def make(m: Market, owner: int, displayed: float, most: float = 1e9, refill: flo
 def shown(m: Market) -> dict[int, dict[tuple[int, int], int]]:
     """Contracts that everybody shows, by owner, then by side and places behind the best price."""
     found: dict[int, dict[tuple[int, int], int]] = {owner: {} for owner in (STRANGER, *MAKERS)}
-    for row in m.b.orders[m.b.orders[:, QTY] > 0]:
+    for row in m.b.orders[m.b.orders[:].qty > 0]:
         side = int(row[LANE]) & 3
         price = int(key_of(side, int(row[KEY])))
         place = side, price - 1001 if side == ASKS else 1000 - price

@@ -10,16 +10,10 @@ from sim.kernel.state import (
     AUCTION,
     BEST,
     BIDS,
-    DECISION,
-    HEAD,
-    ID,
     LANES,
     MIRROR,
     NO_KEY,
-    OWNER,
-    QTY,
     SEQ,
-    VOLUME,
 )
 
 
@@ -35,9 +29,9 @@ def clearing(b, book):
     top, bottom, volume = 0, 0, 0
     while bid != NO_KEY and ask != NO_KEY and MIRROR - bid >= ask:
         if bid_left == 0:
-            bid_left = b.levels[level_at(b, bids, bid), VOLUME]
+            bid_left = b.levels[level_at(b, bids, bid)].volume
         if ask_left == 0:
-            ask_left = b.levels[level_at(b, asks, ask), VOLUME]
+            ask_left = b.levels[level_at(b, asks, ask)].volume
         top, bottom = MIRROR - bid, ask
         size = min(bid_left, ask_left)
         volume += size
@@ -67,10 +61,10 @@ def uncross(b, now, book):
     price, volume = clearing(b, book)
     left = volume
     while left > 0:
-        bid = b.levels[level_at(b, book * LANES + BIDS, b.books[book, BEST + BIDS]), HEAD]
-        ask = b.levels[level_at(b, book * LANES + ASKS, b.books[book, BEST + ASKS]), HEAD]
-        maker, taker, side = (bid, ask, 1) if b.orders[bid, ID] < b.orders[ask, ID] else (ask, bid, 0)
-        size = min(left, min(b.orders[bid, QTY], b.orders[ask, QTY]))
+        bid = b.levels[level_at(b, book * LANES + BIDS, b.books[book, BEST + BIDS])].head
+        ask = b.levels[level_at(b, book * LANES + ASKS, b.books[book, BEST + ASKS])].head
+        maker, taker, side = (bid, ask, 1) if b.orders[bid].id < b.orders[ask].id else (ask, bid, 0)
+        size = min(left, min(b.orders[bid].qty, b.orders[ask].qty))
         b.counts[SEQ] += 1
         trade_at(
             b,
@@ -80,9 +74,9 @@ def uncross(b, now, book):
             price,
             side,
             size,
-            b.orders[taker, ID],
-            b.orders[taker, OWNER],
-            b.orders[taker, DECISION],
+            b.orders[taker].id,
+            b.orders[taker].owner,
+            b.orders[taker].decision,
             0,
         )
         take_off(b, maker, size)

@@ -42,7 +42,6 @@ from sim.kernel.state import (
     BIDS,
     BUY_STOPS,
     CASH,
-    DECISION,
     EVENT_DELETE,
     EVENT_FILL,
     EVENT_NEW,
@@ -51,11 +50,7 @@ from sim.kernel.state import (
     EVENTS,
     FREE_ORDER,
     HALTED,
-    HEAD,
     HIT,
-    ID,
-    KEY,
-    LANE,
     LANES,
     LAST,
     LEDGER,
@@ -67,14 +62,11 @@ from sim.kernel.state import (
     MID2,
     MIRROR,
     MOVED,
-    NEXT,
     NO_KEY,
     ORDER_TOP,
-    OWNER,
     PAGE,
     PAGE_TOP,
     POSITION,
-    QTY,
     QUOTE_TAPE,
     QUOTED,
     QUOTES,
@@ -90,7 +82,6 @@ from sim.kernel.state import (
     T_SEQ,
     TRADE_TAPE,
     TRADES,
-    VOLUME,
     WATCH,
 )
 
@@ -115,12 +106,12 @@ def log(b, now, kind, row, size):
         return
     n = b.counts[EVENTS]
     b.counts[EVENTS] = n + 1
-    lane = b.orders[row, LANE]
+    lane = b.orders[row].lane
     b.tape[EVENT_TAPE, n, 0] = now
     b.tape[EVENT_TAPE, n, 1] = kind
-    b.tape[EVENT_TAPE, n, 2] = b.orders[row, ID]
+    b.tape[EVENT_TAPE, n, 2] = b.orders[row].id
     b.tape[EVENT_TAPE, n, 3] = size
-    b.tape[EVENT_TAPE, n, 4] = key_of(lane, b.orders[row, KEY])
+    b.tape[EVENT_TAPE, n, 4] = key_of(lane, b.orders[row].key)
     b.tape[EVENT_TAPE, n, 5] = 1 if lane & 3 == BIDS else -1
 
 
@@ -131,22 +122,22 @@ def new_row(b):
         row = b.counts[ORDER_TOP]
         b.counts[ORDER_TOP] = row + 1
     else:
-        b.counts[FREE_ORDER] = b.orders[row, NEXT]
+        b.counts[FREE_ORDER] = b.orders[row].next
     return row
 
 
 @inline
 def free_row(b, row):
-    b.orders[row, ID] = -1
-    b.orders[row, QTY] = 0
-    b.orders[row, NEXT] = b.counts[FREE_ORDER]
+    b.orders[row].id = -1
+    b.orders[row].qty = 0
+    b.orders[row].next = b.counts[FREE_ORDER]
     b.counts[FREE_ORDER] = row
 
 
 @inline
 def drop(b, row):
     """Take a resting order or a waiting stop out of the market."""
-    if b.orders[row, LANE] & 3 >= BUY_STOPS:
+    if b.orders[row].lane & 3 >= BUY_STOPS:
         b.counts[STOPS] -= 1
     else:
         b.counts[LIVE] -= 1
@@ -159,20 +150,20 @@ def rest(b, now, row):
     push(b, row)
     b.counts[LIVE] += 1
     b.counts[ROW] = row
-    log(b, now, EVENT_NEW, row, b.orders[row, QTY])
+    log(b, now, EVENT_NEW, row, b.orders[row].qty)
 
 
 @inline
 def shrink(b, row, size):
     """Take `size` off an order that stays in its place."""
-    b.orders[row, QTY] -= size
-    b.levels[level_at(b, b.orders[row, LANE], b.orders[row, KEY]), VOLUME] -= size
+    b.orders[row].qty -= size
+    b.levels[level_at(b, b.orders[row].lane, b.orders[row].key)].volume -= size
 
 
 @inline
 def take_off(b, row, size):
     """Take `size` off a resting order, which leaves when nothing is left of it."""
-    if b.orders[row, QTY] == size:
+    if b.orders[row].qty == size:
         drop(b, row)
     else:
         shrink(b, row, size)
@@ -181,25 +172,25 @@ def take_off(b, row, size):
 @inline
 def trade(b, now, book, row, side, size, order, owner, decision, cause):
     """Trade a resting order with an incoming one at the price of the resting one."""
-    price = key_of(b.orders[row, LANE], b.orders[row, KEY])
+    price = key_of(b.orders[row].lane, b.orders[row].key)
     trade_at(b, now, book, row, price, side, size, order, owner, decision, cause)
 
 
 @inline
 def trade_at(b, now, book, row, price, side, size, order, owner, decision, cause):
     """Put a trade on the tape and in the ledger."""
-    maker = b.orders[row, OWNER]
+    maker = b.orders[row].owner
     n = b.counts[TRADES]
     b.counts[TRADES] = n + 1
     b.tape[TRADE_TAPE, n, 0] = now
     b.tape[TRADE_TAPE, n, 1] = book
     b.tape[TRADE_TAPE, n, 2] = price
     b.tape[TRADE_TAPE, n, 3] = size
-    b.tape[TRADE_TAPE, n, 4] = b.orders[row, ID]
+    b.tape[TRADE_TAPE, n, 4] = b.orders[row].id
     b.tape[TRADE_TAPE, n, 5] = order
     b.tape[TRADE_TAPE, n, 6] = maker
     b.tape[TRADE_TAPE, n, 7] = owner
-    b.tape[TRADE_TAPE, n, 8] = b.orders[row, DECISION]
+    b.tape[TRADE_TAPE, n, 8] = b.orders[row].decision
     b.tape[TRADE_TAPE, n, 9] = decision
     b.tape[TRADE_TAPE, n, 10] = 1 - 2 * side
     b.tape[TRADE_TAPE, n, 11] = b.counts[SEQ]
@@ -227,7 +218,7 @@ def prevent(b, now, row, qty, mode):
     """Self-trade prevention: what is left of the incoming order; 0 where it is cancelled."""
     if mode == STP_CANCEL_NEWEST:
         return 0
-    size = min(qty, b.orders[row, QTY]) if mode == STP_DECREMENT else b.orders[row, QTY]
+    size = min(qty, b.orders[row].qty) if mode == STP_DECREMENT else b.orders[row].qty
     withdraw(b, now, row, size)
     if mode == STP_DECREMENT:
         return qty - size
@@ -237,7 +228,7 @@ def prevent(b, now, row, qty, mode):
 @inline
 def withdraw(b, now, row, size):
     """Take `size` off a resting order without a trade of its own."""
-    log(b, now, EVENT_DELETE if b.orders[row, QTY] == size else EVENT_REDUCE, row, size)
+    log(b, now, EVENT_DELETE if b.orders[row].qty == size else EVENT_REDUCE, row, size)
     take_off(b, row, size)
 
 
@@ -248,11 +239,11 @@ def sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause):
     mode = b.books[book, STP]
     while qty > 0 and b.books[lane >> 2, BEST + (lane & 3)] <= limit_key:
         level = level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)])
-        row = b.levels[level, HEAD]
-        if mode != STP_NONE and owner != 0 and b.orders[row, OWNER] == owner:
+        row = b.levels[level].head
+        if mode != STP_NONE and owner != 0 and b.orders[row].owner == owner:
             qty = prevent(b, now, row, qty, mode)
             continue
-        size = min(qty, b.orders[row, QTY])
+        size = min(qty, b.orders[row].qty)
         trade(b, now, book, row, side, size, order, owner, decision, cause)
         qty -= size
         take_off(b, row, size)
@@ -268,25 +259,25 @@ def reachable(b, book, side, limit_key, qty, owner):
     found = 0
     while key <= limit_key and key < NO_KEY and found < qty:
         level = level_at(b, lane, key)
-        found += b.levels[level, VOLUME]
+        found += b.levels[level].volume
         if other_only:
-            row = b.levels[level, HEAD]
+            row = b.levels[level].head
             while row != 0:
-                if b.orders[row, OWNER] == owner:
-                    found -= b.orders[row, QTY]
-                row = b.orders[row, NEXT]
+                if b.orders[row].owner == owner:
+                    found -= b.orders[row].qty
+                row = b.orders[row].next
         key = next_key(b, lane, key + 1) if key + 1 < NO_KEY else NO_KEY
     return found >= qty
 
 
 @inline
 def write_row(b, row, lane, price, qty, order, owner, decision):
-    b.orders[row, LANE] = lane
-    b.orders[row, KEY] = key_of(lane, price)
-    b.orders[row, QTY] = qty
-    b.orders[row, ID] = order
-    b.orders[row, OWNER] = owner
-    b.orders[row, DECISION] = decision
+    b.orders[row].lane = lane
+    b.orders[row].key = key_of(lane, price)
+    b.orders[row].qty = qty
+    b.orders[row].id = order
+    b.orders[row].owner = owner
+    b.orders[row].decision = decision
 
 
 @inline
@@ -333,7 +324,7 @@ def enter(b, now, book, op, side, price, qty, stop, order, owner, decision, caus
     row = b.counts[ROW]
     conclude(b, now, book, owner, decision, cause)
     # The stops it set off may have traded with it: an order that is gone rests nowhere.
-    b.counts[ROW] = row if b.orders[row, ID] == order else 0
+    b.counts[ROW] = row if b.orders[row].id == order else 0
     return OK
 
 
@@ -353,8 +344,8 @@ def collect(b, now, book, op, side, price, qty, order, owner, decision):
 def wait(b, book, op, side, price, qty, stop, order, owner, decision):
     row = new_row(b)
     write_row(b, row, book * LANES + BUY_STOPS + side, stop, qty, order, owner, decision)
-    b.orders[row, LIMIT] = price if op == OP_STOPLIMIT else 0
-    b.orders[row, ARRIVAL] = b.counts[SEQ]
+    b.stops[row, LIMIT] = price if op == OP_STOPLIMIT else 0
+    b.stops[row, ARRIVAL] = b.counts[SEQ]
     push(b, row)
     b.counts[STOPS] += 1
     b.counts[ROW] = row
@@ -396,9 +387,9 @@ def note_quotes(b, now, book, owner, decision, cause):
     b.tape[QUOTE_TAPE, n, 0] = now
     b.tape[QUOTE_TAPE, n, 1] = book
     b.tape[QUOTE_TAPE, n, 2] = bid
-    b.tape[QUOTE_TAPE, n, 3] = b.levels[level_at(b, book * LANES, MIRROR - bid), VOLUME] if bid != 0 else 0
+    b.tape[QUOTE_TAPE, n, 3] = b.levels[level_at(b, book * LANES, MIRROR - bid)].volume if bid != 0 else 0
     b.tape[QUOTE_TAPE, n, 4] = ask
-    b.tape[QUOTE_TAPE, n, 5] = b.levels[level_at(b, book * LANES + ASKS, ask), VOLUME] if ask != 0 else 0
+    b.tape[QUOTE_TAPE, n, 5] = b.levels[level_at(b, book * LANES + ASKS, ask)].volume if ask != 0 else 0
     b.tape[QUOTE_TAPE, n, 6] = b.counts[SEQ]
     b.tape[QUOTE_TAPE, n, 7] = owner
     b.tape[QUOTE_TAPE, n, 8] = decision
@@ -417,8 +408,8 @@ def earliest(b, lane, last_key):
     found = 0
     key = b.books[lane >> 2, BEST + (lane & 3)]
     while key <= last_key:
-        row = b.levels[level_at(b, lane, key), HEAD]
-        if found == 0 or b.orders[row, ARRIVAL] < b.orders[found, ARRIVAL]:
+        row = b.levels[level_at(b, lane, key)].head
+        if found == 0 or b.stops[row, ARRIVAL] < b.stops[found, ARRIVAL]:
             found = row
         key = next_key(b, lane, key + 1) if key + 1 < NO_KEY else NO_KEY
     return found
@@ -430,7 +421,7 @@ def next_stop(b, book):
     last = b.books[book, LAST]
     buy = earliest(b, book * LANES + BUY_STOPS, last)
     sell = earliest(b, book * LANES + SELL_STOPS, MIRROR - last)
-    if buy == 0 or (sell != 0 and b.orders[sell, ARRIVAL] < b.orders[buy, ARRIVAL]):
+    if buy == 0 or (sell != 0 and b.stops[sell, ARRIVAL] < b.stops[buy, ARRIVAL]):
         return sell
     return buy
 
@@ -448,7 +439,7 @@ def fire_stops(b, now, book):
 @inline
 def reached_by(b, book, row, root):
     """The message, `root` or one after it, since whose last trade the price has stood at or beyond a stop."""
-    lane, key, found = b.orders[row, LANE], b.orders[row, KEY], root
+    lane, key, found = b.orders[row].lane, b.orders[row].key, root
     n, later = b.counts[TRADES] - 1, 0
     while n >= 0 and b.tape[TRADE_TAPE, n, T_SEQ] >= root:
         message = b.tape[TRADE_TAPE, n, T_SEQ]
@@ -466,12 +457,12 @@ def fire(b, now, book, row, cause):
     """Enter a stop that was reached, as a market or limit order provoked by the message that reached it."""
     b.counts[SEQ] += 1
     b.counts[MESSAGES] += 1
-    side = b.orders[row, LANE] & 1
-    owner, decision, limit = b.orders[row, OWNER], b.orders[row, DECISION], b.orders[row, LIMIT]
+    side = b.orders[row].lane & 1
+    owner, decision, limit = b.orders[row].owner, b.orders[row].decision, b.stops[row, LIMIT]
     unlink(b, row)
     b.counts[STOPS] -= 1
     limit_key = MAX_PRICE if limit == 0 else key_of(1 - side, limit)
-    left = sweep(b, now, book, side, limit_key, b.orders[row, QTY], b.orders[row, ID], owner, decision, cause)
+    left = sweep(b, now, book, side, limit_key, b.orders[row].qty, b.orders[row].id, owner, decision, cause)
     settle_rest(b, now, row, side, limit, left)
     note_quotes(b, now, book, owner, decision, cause)
 
@@ -480,10 +471,10 @@ def fire(b, now, book, row, cause):
 def settle_rest(b, now, row, side, price, left):
     """Rest what is left of an order that came out of a queue in its own row, or free the row."""
     if left > 0 and price > 0:
-        lane = (b.orders[row, LANE] & ~3) | side
-        b.orders[row, LANE] = lane
-        b.orders[row, KEY] = key_of(lane, price)
-        b.orders[row, QTY] = left
+        lane = (b.orders[row].lane & ~3) | side
+        b.orders[row].lane = lane
+        b.orders[row].key = key_of(lane, price)
+        b.orders[row].qty = left
         rest(b, now, row)
     else:
         free_row(b, row)
@@ -493,9 +484,9 @@ def settle_rest(b, now, row, side, price, left):
 def cancel(b, now, row, owner, decision, cause):
     """Cancel a live order or waiting stop."""
     b.counts[SEQ] += 1
-    book = b.orders[row, LANE] >> 2
-    if b.orders[row, LANE] & 3 < BUY_STOPS:
-        log(b, now, EVENT_DELETE, row, b.orders[row, QTY])
+    book = b.orders[row].lane >> 2
+    if b.orders[row].lane & 3 < BUY_STOPS:
+        log(b, now, EVENT_DELETE, row, b.orders[row].qty)
     drop(b, row)
     b.counts[MESSAGES] += 1
     note_quotes(b, now, book, owner, decision, cause)
@@ -508,7 +499,7 @@ def modify(b, now, row, price, qty, decision, cause):
     From then on it belongs to the decision that modified it.
     """
     b.counts[SEQ] += 1
-    lane = b.orders[row, LANE]
+    lane = b.orders[row].lane
     book, side = lane >> 2, lane & 3
     if side >= BUY_STOPS:
         return WAITING_STOP
@@ -518,23 +509,23 @@ def modify(b, now, row, price, qty, decision, cause):
         return BAD_PRICE
     if b.books[book, HALTED] != 0:
         return NO_TRADING
-    moved = key_of(lane, price) != b.orders[row, KEY]
+    moved = key_of(lane, price) != b.orders[row].key
     if moved and (price < b.books[book, BAND_LO] or price > b.books[book, BAND_HI]):
         return OUTSIDE_BAND
-    owner = b.orders[row, OWNER]
-    b.orders[row, DECISION] = decision
-    if moved or qty > b.orders[row, QTY]:
-        log(b, now, EVENT_DELETE, row, b.orders[row, QTY])
+    owner = b.orders[row].owner
+    b.orders[row].decision = decision
+    if moved or qty > b.orders[row].qty:
+        log(b, now, EVENT_DELETE, row, b.orders[row].qty)
         unlink(b, row)
         b.counts[LIVE] -= 1
         left = qty
         if b.books[book, AUCTION] == 0:
-            order, limit_key = b.orders[row, ID], key_of(1 - side, price)
+            order, limit_key = b.orders[row].id, key_of(1 - side, price)
             left = sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause)
         settle_rest(b, now, row, side, price, left)
-    elif qty < b.orders[row, QTY]:
-        log(b, now, EVENT_REDUCE, row, b.orders[row, QTY] - qty)
-        shrink(b, row, b.orders[row, QTY] - qty)
+    elif qty < b.orders[row].qty:
+        log(b, now, EVENT_REDUCE, row, b.orders[row].qty - qty)
+        shrink(b, row, b.orders[row].qty - qty)
     conclude(b, now, book, owner, decision, cause)
     return OK
 
@@ -546,14 +537,14 @@ def execute(b, now, row, qty):
     Where it was not, what stood before it is gone at the exchange, and is taken out here.
     """
     b.counts[SEQ] += 1
-    lane = b.orders[row, LANE]
+    lane = b.orders[row].lane
     code = OK
     ahead = first_row(b, lane)
     while ahead != row:
         drop(b, ahead)
         ahead = first_row(b, lane)
         code = NOT_FIRST
-    size = min(qty, b.orders[row, QTY])
+    size = min(qty, b.orders[row].qty)
     trade(b, now, lane >> 2, row, 1 - (lane & 1), size, -1, 0, 0, 0)
     take_off(b, row, size)
     conclude(b, now, lane >> 2, 0, 0, 0)
@@ -563,12 +554,12 @@ def execute(b, now, row, qty):
 @inline
 def first_row(b, lane):
     """The order at the front of a lane's best queue."""
-    return b.levels[level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)]), HEAD]
+    return b.levels[level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)])].head
 
 
 @kernel
 def clear(b):
     """Take every order and stop out of the market, at the end of a session. O(rows)."""
     for row in range(1, b.counts[ORDER_TOP]):
-        if b.orders[row, QTY] > 0:
+        if b.orders[row].qty > 0:
             drop(b, row)

@@ -47,11 +47,15 @@ def exponential(key, index, which):
 
 
 @inline
-def geometric(key, index, which, mean):
-    """Geometric on 1, 2, ... of the given mean."""
-    if mean <= 1.0:
-        return 1
-    return 1 + int(math.log(1.0 - uniform(key, index, which)) / math.log(1.0 - 1.0 / mean))
+def geometric_scale(mean):
+    """Mean of the exponential whose whole part, plus one, is geometric on 1, 2, ... of the given mean."""
+    return -1.0 / math.log(1.0 - 1.0 / mean) if mean > 1.0 else 0.0
+
+
+@inline
+def geometric(key, index, which, scale):
+    """Geometric on 1, 2, ..., by its scale."""
+    return 1 + int(scale * exponential(key, index, which))
 
 
 @inline

@@ -11,12 +11,12 @@ from sim.kernel.book import enter, room
 from sim.kernel.codes import OK, OP_LIMIT
 from sim.kernel.draws import exponential, geometric, hashed, pareto, uniform
 from sim.kernel.jit import inline, kernel
-from sim.kernel.programs import accepted, affordable, best, new_program, next_candidate, take, write
-from sim.kernel.state import ID, ROW, SEQ
+from sim.kernel.programs import accepted, affordable, begin_stream, best, new_program, next_candidate, take, write
+from sim.kernel.state import ROW, SEQ
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
     ALPHA,
-    CALM_SIGMA,
+    CALM_VIX,
     CAP,
     CHANCE,
     CHILDREN,
@@ -40,11 +40,11 @@ from sim.kernel.world import (
     Q_LOW,
     RATE,
     REACH,
-    S_EWMA_B,
-    S_FROZEN_SIGMA2,
+    S_VIX,
     SECOND,
     SELECTIVE,
     SIZE,
+    SIZE_SCALE,
     WOKEN,
     WRITTEN,
     X_QTY,
@@ -59,7 +59,7 @@ def latent(b, w, p):
     side = hashed(key, index, 2) & 1
     away = 1 + int(uniform(key, index, 3) * w.params[p, REACH])
     price = best(b, book, 1 - side) + (away if side == 1 else -away)
-    return write(b, w, p, OP_LIMIT, side, price, geometric(key, index, 4, w.params[p, SIZE]), 0, 0)
+    return write(b, w, p, OP_LIMIT, side, price, geometric(key, index, 4, w.params[p, SIZE_SCALE]), 0, 0)
 
 
 @inline
@@ -69,7 +69,7 @@ def noise(b, w, p):
     next_candidate(w, p)
     if not accepted(w, p, index) or not affordable(b, w, p, index):
         return False
-    size = geometric(key, index, 3, w.params[p, SIZE])
+    size = geometric(key, index, 3, w.params[p, SIZE_SCALE])
     return take(b, w, p, hashed(key, index, 2) & 1, size, uniform(key, index, 4) < w.params[p, SELECTIVE], 0)
 
 
@@ -93,9 +93,9 @@ def meta(b, w, p):
     share = params[p, PART_LOW] * (params[p, PART_HIGH] / params[p, PART_LOW]) ** uniform(key, index, 6)
     params[child, CAP] = params[p, CAP]
     params[child, RATE] = share * params[p, FLOW] * params[p, CAP] / params[p, SIZE]
-    params[child, SIZE] = params[p, SIZE]
+    params[child, SIZE_SCALE] = params[p, SIZE_SCALE]
     params[child, SELECTIVE] = params[p, SELECTIVE]
-    next_candidate(w, child)
+    begin_stream(w, child)
 
 
 @inline
@@ -105,18 +105,16 @@ def children(b, w, p):
     next_candidate(w, p)
     if not accepted(w, p, index) or not affordable(b, w, p, index):
         return False
-    size = min(geometric(key, index, 3, w.params[p, SIZE]), w.programs[p, P_LEFT])
+    size = min(geometric(key, index, 3, w.params[p, SIZE_SCALE]), w.programs[p, P_LEFT])
     return take(b, w, p, w.programs[p, P_SIDE], size, uniform(key, index, 4) < w.params[p, SELECTIVE], 0)
 
 
 @inline
 def attend(w, p):
-    """A stream of looks at the market, each of which wakes the owner with a chance that grows with volatility."""
+    """A stream of looks at the market, each of which wakes the owner with a chance that grows with the VIX."""
     index, book = w.programs[p, P_INDEX], w.programs[p, P_BOOK]
     next_candidate(w, p)
-    frozen = w.stats[book, S_FROZEN_SIGMA2]
-    sigma = math.sqrt(frozen if frozen >= 0.0 else w.stats[book, S_EWMA_B])
-    chance = w.params[p, CHANCE] * (sigma / w.params[p, CALM_SIGMA]) ** w.params[p, POWER]
+    chance = w.params[p, CHANCE] * (w.stats[book, S_VIX] / w.params[p, CALM_VIX]) ** w.params[p, POWER]
     if uniform(w.programs[p, P_KEY], index, 2) < chance:
         w.clock[WOKEN] = w.programs[p, P_OWNER]
 
@@ -127,7 +125,7 @@ def expire(b, w, p, index, code):
     row = b.counts[ROW]
     if row != 0 and code == OK:
         life = exponential(w.programs[p, P_KEY], index, 5) * w.params[p, LIFE]
-        schedule(w, w.clock[NOW] + int(life * SECOND), ON_EXPIRY, row, b.orders[row, ID])
+        schedule(w, w.clock[NOW] + int(life * SECOND), ON_EXPIRY, row, b.orders[row].id)
 
 
 @kernel
@@ -149,7 +147,7 @@ def stock(b, w, p, reference, count, hollow):
             continue
         side = hashed(key, index, 2) & 1
         price = reference + (away if side == 1 else -away)
-        write(b, w, p, OP_LIMIT, side, price, geometric(key, index, 4, w.params[p, SIZE]), 0, 0)
+        write(b, w, p, OP_LIMIT, side, price, geometric(key, index, 4, w.params[p, SIZE_SCALE]), 0, 0)
         order = b.counts[SEQ] + 1
         m = WRITTEN
         code = enter(

@@ -9,36 +9,29 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.kernel.jit import inline, kernel
 from sim.kernel.state import (
     ASKS,
     BEST,
     BUY_STOPS,
-    COUNT,
     FREE_PAGE,
-    HEAD,
-    KEY,
-    LANE,
     MIRROR,
-    NEXT,
     NO_KEY,
     PAGE,
     PAGE_BITS,
     PAGE_LEVELS,
     PAGE_NEXT,
     PAGE_TOP,
-    PREV,
-    QTY,
-    TAIL,
     TREE_OFFSETS,
-    VOLUME,
 )
 
 
 @inline
 def key_of(lane, price):
     """Key of a price in a lane, and price of a key: the map is its own inverse."""
-    side = lane & 3
+    side, price = lane & 3, np.int64(price)
     return price if side == ASKS or side == BUY_STOPS else MIRROR - price
 
 
@@ -116,7 +109,7 @@ def next_key(b, lane, key):
     slot = b.table[lane, page]
     if slot != 0:
         for level in range((slot << PAGE_BITS) | (key & (PAGE - 1)), (slot + 1) << PAGE_BITS):
-            if b.levels[level, COUNT] != 0:
+            if b.levels[level].count != 0:
                 return (page << PAGE_BITS) | (level & (PAGE - 1))
     page = next_page(b, lane, page)
     return NO_KEY if page < 0 else next_key_of_page(b, lane, page)
@@ -125,7 +118,7 @@ def next_key(b, lane, key):
 @inline
 def next_key_of_page(b, lane, page):
     level = b.table[lane, page] << PAGE_BITS
-    while b.levels[level, COUNT] == 0:
+    while b.levels[level].count == 0:
         level += 1
     return (page << PAGE_BITS) | (level & (PAGE - 1))
 
@@ -133,42 +126,42 @@ def next_key_of_page(b, lane, page):
 @inline
 def push(b, row):
     """Put an order at the back of the queue at its key."""
-    lane, key = b.orders[row, LANE], b.orders[row, KEY]
+    lane, key = b.orders[row].lane, b.orders[row].key
     if b.table[lane, key >> PAGE_BITS] == 0:
         open_page(b, lane, key >> PAGE_BITS)
     level = level_at(b, lane, key)
-    tail = b.levels[level, TAIL]
-    b.orders[row, PREV] = tail
-    b.orders[row, NEXT] = 0
+    tail = b.levels[level].tail
+    b.orders[row].prev = tail
+    b.orders[row].next = 0
     if tail == 0:
-        b.levels[level, HEAD] = row
+        b.levels[level].head = row
         b.pages[level >> PAGE_BITS, PAGE_LEVELS] += 1
         if key < b.books[lane >> 2, BEST + (lane & 3)]:
             b.books[lane >> 2, BEST + (lane & 3)] = key
     else:
-        b.orders[tail, NEXT] = row
-    b.levels[level, TAIL] = row
-    b.levels[level, COUNT] += 1
-    b.levels[level, VOLUME] += b.orders[row, QTY]
+        b.orders[tail].next = row
+    b.levels[level].tail = row
+    b.levels[level].count += 1
+    b.levels[level].volume += b.orders[row].qty
 
 
 @inline
 def unlink(b, row):
     """Take an order out of its queue; its open size leaves the level with it."""
-    lane, key = b.orders[row, LANE], b.orders[row, KEY]
+    lane, key = b.orders[row].lane, b.orders[row].key
     level = level_at(b, lane, key)
-    before, after = b.orders[row, PREV], b.orders[row, NEXT]
+    before, after = b.orders[row].prev, b.orders[row].next
     if before == 0:
-        b.levels[level, HEAD] = after
+        b.levels[level].head = after
     else:
-        b.orders[before, NEXT] = after
+        b.orders[before].next = after
     if after == 0:
-        b.levels[level, TAIL] = before
+        b.levels[level].tail = before
     else:
-        b.orders[after, PREV] = before
-    b.levels[level, VOLUME] -= b.orders[row, QTY]
-    b.levels[level, COUNT] -= 1
-    if b.levels[level, COUNT] == 0:
+        b.orders[after].prev = before
+    b.levels[level].volume -= b.orders[row].qty
+    b.levels[level].count -= 1
+    if b.levels[level].count == 0:
         close_level(b, lane, key, level)
 
 

@@ -15,7 +15,7 @@ from sim.kernel.draws import hashed, rounded, uniform
 from sim.kernel.jit import inline, kernel
 from sim.kernel.ladder import key_of
 from sim.kernel.programs import best, is_live, next_candidate, volume_at, write
-from sim.kernel.state import ASK, BID, HIT, KEY, LANE, MID2, MOVED, POSITION, QTY
+from sim.kernel.state import ASK, BID, HIT, MID2, MOVED, POSITION
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
     ALL_NOW,
@@ -63,10 +63,6 @@ from sim.kernel.world import (
     WRITTEN,
     X_OP,
 )
-
-LAST_NS = 2**62
-POISSON_0, CELL_DRAWS = math.exp(-1.0), 20
-"""Chance of no look in a cell of time; indices reserved for one (the chance of as many looks is below 1e-18)."""
 
 
 @inline
@@ -160,25 +156,23 @@ def look(b, w, p):
 def next_look(w, p):
     """Find a maker's next look at the spread.
 
-    Looks are a Poisson stream whose draws are keyed by cells of time, one look expected in each. So no look at a spread
-    that is closed costs anything, and yet worlds whose spreads differ share all looks. A look's index is negative: it
-    shares no draw with a candidate.
+    There is one in each cell of time, whose number is the key of its draws. So no look at a spread that is closed costs
+    anything, and yet worlds whose spreads differ share all looks. A look's index is negative: it shares no draw with a
+    candidate.
     """
-    programs, now = w.programs, w.clock[NOW]
-    width = int(SECOND / w.params[p, LOOKS])
-    cell = now // width
-    programs[p, P_LOOK_AT] = LAST_NS
-    while programs[p, P_LOOK_AT] == LAST_NS:
-        index, n, term = -cell * CELL_DRAWS, 0, POISSON_0
-        u, share = uniform(programs[p, P_KEY], index, 0), term
-        while u >= share and n < CELL_DRAWS - 1:
-            n += 1
-            term /= n
-            share += term
-            time = cell * width + int(uniform(programs[p, P_KEY], index - n, 0) * width)
-            if now < time < programs[p, P_LOOK_AT]:
-                programs[p, P_LOOK_AT], programs[p, P_LOOK] = time, index - n
+    key, now = w.programs[p, P_KEY], w.clock[NOW]
+    cell_ns = int(SECOND / w.params[p, LOOKS])
+    cell = now // cell_ns
+    time = look_time(key, cell, cell_ns)
+    if time <= now:
         cell += 1
+        time = look_time(key, cell, cell_ns)
+    w.programs[p, P_LOOK], w.programs[p, P_LOOK_AT] = -cell, time
+
+
+@inline
+def look_time(key, cell, cell_ns):
+    return int((cell + uniform(key, -cell, 0)) * cell_ns)
 
 
 @kernel
@@ -219,9 +213,9 @@ def requote(b, w, p, side, price, place, refill):
     book = w.programs[p, P_BOOK]
     cause = max(b.owners[w.programs[p, P_OWNER], book, HIT], b.books[book, MOVED])
     live = is_live(b, row, order)
-    if live and key_of(b.orders[row, LANE], b.orders[row, KEY]) != price:
+    if live and key_of(b.orders[row].lane, b.orders[row].key) != price:
         return write(b, w, p, OP_CANCEL, side, price, 0, row, cause)
-    held = b.orders[row, QTY] if live else 0
+    held = b.orders[row].qty if live else 0
     target = wanted(b, w, p, side, price, place, held)
     if target == held:
         return False

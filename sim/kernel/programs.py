@@ -12,12 +12,13 @@ from sim.kernel.codes import OP_IOC, OP_MARKET
 from sim.kernel.draws import exponential, uniform
 from sim.kernel.jit import inline
 from sim.kernel.ladder import key_of, level_at
-from sim.kernel.state import ASK, BEST, BID, ID, LANES, MID2, NO_KEY, VOLUME
+from sim.kernel.state import ASK, BEST, BID, LANES, MID2, NO_KEY
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
     CANDIDATES,
     CAP,
     FREE_PROGRAM,
+    GAP_NS,
     LADDER,
     LADDERS,
     NONE,
@@ -49,8 +50,10 @@ from sim.kernel.world import (
     X_SIDE,
 )
 
-SHORTEST, LONGEST, NEVER = 1e-3, 60.0, 1e9
-"""Seconds: bounds of a program's sleep, and the sleep of a stream without a rate."""
+SHORTEST, LONGEST = 1e-3, 60.0
+"""Seconds: bounds of a program's sleep."""
+NEVER_NS = 1e17
+"""The mean gap of a stream without a rate: three years."""
 
 
 @inline
@@ -63,13 +66,13 @@ def best(b, book, side):
 @inline
 def best_volume(b, book, side):
     key = b.books[book, BEST + side]
-    return 0 if key == NO_KEY else b.levels[level_at(b, book * LANES + side, key), VOLUME]
+    return 0 if key == NO_KEY else b.levels[level_at(b, book * LANES + side, key)].volume
 
 
 @inline
 def volume_at(b, book, side, price):
     """Contracts displayed at a price."""
-    return b.levels[level_at(b, book * LANES + side, key_of(side, price)), VOLUME]
+    return b.levels[level_at(b, book * LANES + side, key_of(side, price))].volume
 
 
 @inline
@@ -96,9 +99,9 @@ def again(w, p, seconds):
 
 
 @inline
-def gap(key, index, rate):
+def gap(key, index, mean_ns):
     """Nanoseconds between a candidate and the one before it."""
-    return max(int(min(exponential(key, index, 0) / rate, NEVER) * SECOND), 1)
+    return max(int(exponential(key, index, 0) * mean_ns), 1)
 
 
 @inline
@@ -108,16 +111,23 @@ def next_candidate(w, p):
     Candidates that come before the pace changes and will be refused at the present one are passed over at once: they
     are a loop here instead of turns of the wheel.
     """
-    key, cap, rate = w.programs[p, P_KEY], w.params[p, CAP], w.params[p, RATE]
+    key, cap, mean_ns = w.programs[p, P_KEY], w.params[p, CAP], w.params[p, GAP_NS]
     pace, until = w.stats[w.programs[p, P_BOOK], S_PACE], w.stats[w.programs[p, P_BOOK], S_PACE_UNTIL]
     index = w.programs[p, P_INDEX] + 1
-    time = w.clock[NOW] + gap(key, index, rate)
+    time = w.clock[NOW] + gap(key, index, mean_ns)
     while uniform(key, index, 1) * cap > pace and time < until:
         index += 1
-        time += gap(key, index, rate)
+        time += gap(key, index, mean_ns)
     w.clock[CANDIDATES] += index - w.programs[p, P_INDEX]
     w.programs[p, P_INDEX] = index
     schedule(w, time, ON_PROGRAM, p, w.programs[p, P_ID])
+
+
+@inline
+def begin_stream(w, p):
+    """Start a stream with its first candidate."""
+    w.params[p, GAP_NS] = min(SECOND / w.params[p, RATE], NEVER_NS)
+    next_candidate(w, p)
 
 
 @inline
@@ -146,7 +156,7 @@ def take(b, w, p, side, qty, selective, cause):
 
 @inline
 def is_live(b, row, order):
-    return row != 0 and b.orders[row, ID] == order
+    return row != 0 and b.orders[row].id == order
 
 
 @inline

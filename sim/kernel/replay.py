@@ -18,7 +18,7 @@ from sim.kernel.codes import (
     UNKNOWN_ID,
 )
 from sim.kernel.jit import inline, kernel
-from sim.kernel.state import BAND_HI, BAND_LO, HALTED, ID, ROW
+from sim.kernel.state import BAND_HI, BAND_LO, HALTED, ROW
 
 M_OP, M_ID, M_SIDE, M_PX, M_QTY, M_OWNER, M_STOP = range(7)
 """Columns of a message; ids and owners are dense, owner 0 is nobody."""
@@ -28,7 +28,7 @@ M_OP, M_ID, M_SIDE, M_PX, M_QTY, M_OWNER, M_STOP = range(7)
 def live_row(b, row_of, order):
     """Row of a live order or waiting stop, or 0."""
     row = row_of[order]
-    return row if row != 0 and b.orders[row, ID] == order else 0
+    return row if row != 0 and b.orders[row].id == order else 0
 
 
 @inline

@@ -6,10 +6,11 @@ import math
 
 from sim.kernel.book import cancel, enter, modify, room
 from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
+from sim.kernel.draws import geometric_scale
 from sim.kernel.flow import attend, children, expire, latent, meta, noise
 from sim.kernel.jit import inline, kernel
 from sim.kernel.maker import call_makers, is_open, ladder, look, quote
-from sim.kernel.programs import best_volume, join, new_program, next_candidate, stop
+from sim.kernel.programs import begin_stream, best_volume, join, new_program, stop
 from sim.kernel.schedules import after_touch, touch, work
 from sim.kernel.state import (
     ASK,
@@ -17,11 +18,7 @@ from sim.kernel.state import (
     AUCTION,
     BID,
     BIDS,
-    DECISION,
-    ID,
-    LANE,
     MID2,
-    OWNER,
     RING,
     ROW,
     SEQ,
@@ -38,15 +35,15 @@ from sim.kernel.world import (
     BELOW,
     CHILDREN,
     FILL,
+    KINDS,
     LADDER,
     LADDERS,
     LATENT,
     LOOK,
     LOOKING,
     N_ID,
-    N_KIND,
-    N_REF,
     N_TIME,
+    N_WHAT,
     NODE_TOP,
     NOISE,
     NONE,
@@ -92,6 +89,8 @@ from sim.kernel.world import (
     SECOND,
     SENT,
     SINCE,
+    SIZE,
+    SIZE_SCALE,
     SLOTS,
     TIME,
     TOUCH,
@@ -235,7 +234,7 @@ def after(b, w, p, code, traded):
         if row != 0 and code == OK and w.pending[WRITTEN, X_OP] == OP_POST:
             side, place = w.pending[WRITTEN, X_SIDE], w.pending[WRITTEN, X_PX] & (SLOTS - 1)
             w.slots[programs[p, P_SLOTS], side, place, 0] = row
-            w.slots[programs[p, P_SLOTS], side, place, 1] = b.orders[row, ID]
+            w.slots[programs[p, P_SLOTS], side, place, 1] = b.orders[row].id
     elif kind == CHILDREN or kind == SCHEDULE:
         programs[p, P_LEFT] -= traded
         programs[p, P_CHILD] = max(programs[p, P_CHILD] - traded, 0)
@@ -248,20 +247,21 @@ def after(b, w, p, code, traded):
 @inline
 def act(b, w, node):
     """Let a node of the wheel act; whether it has written a message."""
-    kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
+    kind, ref = w.nodes[node, N_WHAT] % KINDS, w.nodes[node, N_WHAT] // KINDS
+    ident = w.nodes[node, N_ID]
     release(w, node)
     if kind == ON_PROGRAM:
         if w.programs[ref, P_ID] != ident:
             return False
         return step(b, w, ref)
     if kind == ON_EXPIRY:
-        if b.orders[ref, ID] != ident:
+        if b.orders[ref].id != ident:
             return False
         w.pending[WRITTEN, X_OP] = OP_CANCEL
         w.pending[WRITTEN, X_ROW] = ref
-        w.pending[WRITTEN, X_BOOK] = b.orders[ref, LANE] >> 2
-        w.pending[WRITTEN, X_OWNER] = b.orders[ref, OWNER]
-        w.pending[WRITTEN, X_DECISION] = b.orders[ref, DECISION]
+        w.pending[WRITTEN, X_BOOK] = b.orders[ref].lane >> 2
+        w.pending[WRITTEN, X_OWNER] = b.orders[ref].owner
+        w.pending[WRITTEN, X_DECISION] = b.orders[ref].decision
         w.pending[WRITTEN, X_CAUSE] = 0
         return True
     if kind == ON_LOOK:
@@ -320,7 +320,8 @@ def run(b, w, until):
                 w.clock[NOW] = until
                 integrate(b, w)
                 return TIME
-            kind, ref, ident = w.nodes[node, N_KIND], w.nodes[node, N_REF], w.nodes[node, N_ID]
+            kind, ref = w.nodes[node, N_WHAT] % KINDS, w.nodes[node, N_WHAT] // KINDS
+            ident = w.nodes[node, N_ID]
             w.clock[NOW] = w.nodes[node, N_TIME]
             has_written = act(b, w, node)
         if not has_written:
@@ -355,6 +356,7 @@ def launch(w):
     for column in range(w.params.shape[1]):
         w.params[p, column] = w.params[0, column]
     w.programs[p, P_ID] = ident
+    w.params[p, SIZE_SCALE] = geometric_scale(w.params[p, SIZE])
     w.programs[0, P_KIND] = NONE
     set_off(w, p)
     return p
@@ -369,7 +371,7 @@ def set_off(w, p):
     else:
         if w.programs[p, P_KIND] == LADDER:
             join(w, p)
-        next_candidate(w, p)
+        begin_stream(w, p)
 
 
 @kernel

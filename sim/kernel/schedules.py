@@ -9,7 +9,7 @@ from sim.kernel.draws import exponential, geometric
 from sim.kernel.jit import inline
 from sim.kernel.ladder import key_of
 from sim.kernel.programs import LONGEST, affordable, again, best, is_live, stop, take, write
-from sim.kernel.state import ID, KEY, LANE, MOVED, QTY
+from sim.kernel.state import MOVED
 from sim.kernel.world import (
     NOW,
     P_BOOK,
@@ -28,7 +28,7 @@ from sim.kernel.world import (
     RATE,
     S_VOLUME_RATE,
     SECOND,
-    SIZE,
+    SIZE_SCALE,
     WRITTEN,
     X_OP,
 )
@@ -60,7 +60,7 @@ def work(b, w, p):
     programs[p, P_INDEX] += 1
     index, side = programs[p, P_INDEX], programs[p, P_SIDE]
     if programs[p, P_CHILD] == 0:
-        programs[p, P_CHILD] = min(geometric(key, index, 1, w.params[p, SIZE]), programs[p, P_LEFT])
+        programs[p, P_CHILD] = min(geometric(key, index, 1, w.params[p, SIZE_SCALE]), programs[p, P_LEFT])
     wait = exponential(key, index, 0) * programs[p, P_CHILD] / max(pace_of(w, p), 1e-6)
     again(w, p, wait)
     idle, programs[p, P_IDLE] = programs[p, P_IDLE], 1 if wait > LONGEST else 0
@@ -76,7 +76,7 @@ def count_fills(b, w, p):
     """What has been filled of a touch program's resting child since it last looked."""
     programs = w.programs
     row = programs[p, P_ROW]
-    held = b.orders[row, QTY] if is_live(b, row, programs[p, P_ORDER]) else 0
+    held = b.orders[row].qty if is_live(b, row, programs[p, P_ORDER]) else 0
     programs[p, P_LEFT] -= programs[p, P_POSTED] - held
     programs[p, P_POSTED] = held
 
@@ -99,11 +99,11 @@ def touch(b, w, p):
         return take(b, w, p, side, programs[p, P_LEFT], True, 0)
     price = best(b, book, side)
     if not live:
-        child = min(geometric(programs[p, P_KEY], programs[p, P_INDEX], 1, w.params[p, SIZE]), programs[p, P_LEFT])
-        return write(b, w, p, OP_LIMIT, side, price, child, 0, 0)
-    if key_of(b.orders[row, LANE], b.orders[row, KEY]) == price:
+        child = geometric(programs[p, P_KEY], programs[p, P_INDEX], 1, w.params[p, SIZE_SCALE])
+        return write(b, w, p, OP_LIMIT, side, price, min(child, programs[p, P_LEFT]), 0, 0)
+    if key_of(b.orders[row].lane, b.orders[row].key) == price:
         return False
-    return write(b, w, p, OP_MODIFY, side, price, b.orders[row, QTY], row, b.books[book, MOVED])
+    return write(b, w, p, OP_MODIFY, side, price, b.orders[row].qty, row, b.books[book, MOVED])
 
 
 @inline
@@ -114,5 +114,5 @@ def after_touch(b, w, p, row, traded):
         return
     programs[p, P_LEFT] -= traded
     programs[p, P_ROW] = row if op == OP_LIMIT else 0
-    programs[p, P_ORDER] = b.orders[row, ID] if op == OP_LIMIT and row != 0 else -1
-    programs[p, P_POSTED] = b.orders[row, QTY] if op == OP_LIMIT and row != 0 else 0
+    programs[p, P_ORDER] = b.orders[row].id if op == OP_LIMIT and row != 0 else -1
+    programs[p, P_POSTED] = b.orders[row].qty if op == OP_LIMIT and row != 0 else 0

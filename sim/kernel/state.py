@@ -1,4 +1,4 @@
-"""The kernel's state: plain int64 arrays, and the names of their columns.
+"""The kernel's state: plain arrays of integers, and the names of their columns.
 
 Row 0 of `orders` and page 0 of `levels` mean "none", so that arrays of zeros are an empty market.
 
@@ -16,11 +16,25 @@ import numpy as np
 BIDS, ASKS, BUY_STOPS, SELL_STOPS = range(4)
 LANES = 4
 
-KEY, QTY, OWNER, LANE, PREV, NEXT, ID, DECISION, LIMIT, ARRIVAL = range(10)
-"""Columns of `orders`. ID is unique among live orders; a stale handle (row, id) is recognised by it. A waiting stop
-also has a limit price (0 = market) and its place in the order of arrival."""
-HEAD, TAIL, VOLUME, COUNT = range(4)
-"""Columns of `levels`."""
+ORDER = np.dtype(
+    [
+        ("key", np.uint32),
+        ("qty", np.int32),
+        ("owner", np.uint32),
+        ("lane", np.uint32),
+        ("prev", np.uint32),
+        ("next", np.uint32),
+        ("id", np.int32),
+        ("decision", np.int32),
+    ]
+)
+"""A row of `orders`, half a cache line: most orders rest for long and are touched twice. `id` is unique among live
+ones; a stale handle (row, id) is recognised by it. Rows are unsigned: numba need not ask then whether an index counts
+from the end."""
+LEVEL = np.dtype([("volume", np.int64), ("head", np.uint32), ("tail", np.uint32), ("count", np.int64)])
+"""A row of `levels`: contracts, first and last order, orders."""
+LIMIT, ARRIVAL = range(2)
+"""Columns of `stops`: a waiting stop's limit price (0 = market) and its place in the order of arrival."""
 PAGE_LEVELS, PAGE_NEXT = range(2)
 """Columns of `pages`: levels in use, next free page."""
 BEST = 0
@@ -131,6 +145,8 @@ class Books(NamedTuple):
     pages: np.ndarray
     levels: np.ndarray
     orders: np.ndarray
+    stops: np.ndarray
+    """(rows, 2): what only a waiting stop has, in its row of `orders`."""
     books: np.ndarray
     counts: np.ndarray
     tape: np.ndarray
@@ -144,8 +160,9 @@ def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int 
     state = Books(
         table=np.zeros((n_books * LANES, TREE_START + TREE_WORDS), np.int64),
         pages=np.zeros((pages, 2), np.int64),
-        levels=np.zeros((pages * PAGE, 4), np.int64),
-        orders=np.zeros((orders, 10), np.int64),
+        levels=np.zeros(pages * PAGE, LEVEL).view(np.recarray),
+        orders=np.zeros(orders, ORDER).view(np.recarray),
+        stops=np.zeros((orders, 2), np.int64),
         books=np.zeros((n_books, 16), np.int64),
         counts=np.zeros(15, np.int64),
         tape=np.zeros((3, tape, 13), np.int64),

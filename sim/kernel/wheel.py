@@ -15,11 +15,11 @@ from sim.kernel.world import (
     CURSOR,
     DUE,
     FREE_NODE,
+    KINDS,
     N_ID,
-    N_KIND,
     N_NEXT,
-    N_REF,
     N_TIME,
+    N_WHAT,
     NODE_TOP,
     TURN_BITS,
     TURNS,
@@ -36,8 +36,7 @@ def schedule(w, time, kind, ref, ident):
     else:
         w.clock[FREE_NODE] = w.nodes[node, N_NEXT]
     w.nodes[node, N_TIME] = time
-    w.nodes[node, N_KIND] = kind
-    w.nodes[node, N_REF] = ref
+    w.nodes[node, N_WHAT] = KINDS * ref + kind
     w.nodes[node, N_ID] = ident
     bucket = time >> BUCKET_BITS
     if bucket <= w.clock[CURSOR]:

@@ -14,8 +14,9 @@ FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN = range(7, 11)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
 lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none)."""
 
-N_TIME, N_NEXT, N_KIND, N_REF, N_ID = range(5)
-"""Columns of `nodes`, the entries of the timing wheel."""
+N_TIME, N_NEXT, N_WHAT, N_ID = range(4)
+"""Columns of `nodes`, the entries of the timing wheel. N_WHAT is what rings, times KINDS, plus how."""
+KINDS = 4
 ON_PROGRAM, ON_EXPIRY, ON_PULSE, ON_LOOK = range(4)
 
 BUCKET_BITS = 23
@@ -64,9 +65,8 @@ SELECTIVE = 4
 """NOISE, META, CHILDREN: share of orders that take no more than the best queue. (SIZE: mean order size.)"""
 Q_LOW, Q_HIGH, ALPHA, PART_LOW, PART_HIGH, FLOW = 5, 6, 7, 8, 9, 10
 """META: range and tail exponent of metaorder sizes, range of participation, contracts a second it is a share of."""
-CHANCE, CALM_SIGMA, POWER = 2, 3, 4
-"""ATTENTION: chance that a look wakes the owner where volatility is CALM_SIGMA (ticks a square-root minute), and the
-power of volatility with which it grows."""
+CHANCE, CALM_VIX, POWER = 2, 3, 4
+"""ATTENTION: chance that a look wakes the owner where the VIX is CALM_VIX, and the power of the VIX with which it grows."""
 POV = 5
 """SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
 TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
@@ -79,7 +79,9 @@ contracts that all together should display at the best price, share of what is m
 FAST, SEEN_POSITION, SEEN_AT, SHOWN, SEEN_SIGMA2, OWN_NOW, ALL_NOW = range(17, 24)
 """LADDER state: inventory with a memory, the position and time it was last brought up to date; the share of its depth
 that it shows, and the variance it has computed that from; TARGET and DISPLAYED as they are at the present look."""
-N_PARAMS = 24
+GAP_NS, SIZE_SCALE = 24, 25
+"""Set by the kernel: a stream's mean gap, and SIZE as the scale of a geometric draw."""
+N_PARAMS = 26
 SLOTS = 16
 
 (
@@ -105,12 +107,11 @@ SLOTS = 16
     S_TRADES_SEEN,
     S_NOTIONAL,
     S_PACE_UNTIL,
-    S_FROZEN_SIGMA2,
+    S_VIX,
 ) = range(23)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
 memories, contracts a second, time integrals (ns) of spread, one-tick spread, two-sidedness and what the contracts at
-the best quotes are worth; the time before which the pace does not change; the variance that owners see instead of the
-second memory's, below 0 where they see that."""
+the best quotes are worth; the time before which the pace does not change; the VIX that owners see."""
 
 BELOW, ABOVE, LADDERS, LOOKING = range(4)
 """Columns of `alarms`: the nearest price alarms, in half ticks of the mid; the book's first ladder, and whether one of
@@ -145,7 +146,7 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
     world = World(
         clock=np.zeros(11, np.int64),
         wheel=np.zeros(BUCKETS + TURNS, np.int32),
-        nodes=np.zeros((nodes, 5), np.int64),
+        nodes=np.zeros((nodes, 4), np.int64),
         programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
@@ -154,6 +155,5 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
         pending=np.zeros((2, 10), np.int64),
     )
     world.clock[[NODE_TOP, PROGRAM_TOP]] = 1
-    world.stats[:, S_FROZEN_SIGMA2] = -1.0
     world.alarms[:, BELOW], world.alarms[:, ABOVE] = -1, np.iinfo(np.int64).max
     return world
