@@ -79,6 +79,9 @@ class MacroTrader(Trader):
         super().__init__(model, **about)  # type: ignore[arg-type]
         self.side = 0
         self.peers: Sequence[MacroTrader] = ()
+        p = self.p
+        looks = Attention(p.every_seconds, p.attention, p.reference_vol_points, p.attention_power)
+        self.wakes: list[Alarm] = [looks, OnNews()]
 
     @classmethod
     def gather(cls, crowd: Sequence[MacroTrader]) -> None:
@@ -97,7 +100,7 @@ class MacroTrader(Trader):
         move = (view.mid - view.mid_ago(p.momentum_minutes)) * view.depth_musd / REFERENCE_DEPTH_MUSD
         beyond = math.copysign(max(abs(move) - p.threshold_points, 0.0), move)
         momentum = max(-p.momentum_cap, min(p.momentum * beyond, p.momentum_cap))
-        herd = sum(peer.side for peer in self.peers) / max(len(self.peers), 1)
+        herd = sum([peer.side for peer in self.peers]) / max(len(self.peers), 1)
         news = p.news * view.news_pct(p.news_decay_minutes) + p.bitcoin * view.bitcoin_pct(p.bitcoin_decay_minutes)
         return news + momentum + p.herding * herd
 
@@ -113,11 +116,11 @@ class MacroTrader(Trader):
         buys = 0.5 * (1 + math.tanh(0.5 * p.choice * self.signal(view)))
         self.side = 1 if self.draw.uniform() < buys else -1
         clip = max(1, round(p.clip_contracts * math.exp(p.clip_log_sd * self.draw.normal())))
-        room = round(p.limit_contracts / self.crowd_size) - self.side * (view.position + view.working)
+        working = view.working
+        room = round(p.limit_contracts / self.crowd_size) - self.side * (view.position + working)
         clip = min(clip, max(room, 0))
-        return [Work(view.working + self.side * clip, until_ns=view.later(p.work_seconds), pov=p.pov / self.crowd_size)]
+        return [Work(working + self.side * clip, until_ns=view.later(p.work_seconds), pov=p.pov / self.crowd_size)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look about once a minute, and at news."""
-        p = self.p
-        return [Attention(p.every_seconds, p.attention, p.reference_vol_points, p.attention_power), OnNews()]
+        return self.wakes

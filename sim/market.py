@@ -183,11 +183,7 @@ class Market:
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
         self._free_slots = list(range(ladders, 0, -1))
-
-    @property
-    def now(self) -> int:
-        """The time, in nanoseconds."""
-        return self.w.clock.item(NOW)
+        self.now = 0
 
     def mid2(self, book: int = 0) -> int:
         """Best bid plus best ask (half ticks), the last one known where a side is empty."""
@@ -222,7 +218,7 @@ class Market:
     def start_session(self, now: int, opens: int, closes: int, mid2: int) -> None:
         """Begin a session with empty books: the clock jumps, timers and programs of the last one are gone."""
         clear(self.b)
-        clock, stats = self.w.clock, self.w.stats
+        clock, stats, self.now = self.w.clock, self.w.stats, now
         self.w.wheel[:] = 0
         self.w.programs[:, P_KIND] = NONE
         self.w.programs[:, P_ID] += 1
@@ -285,6 +281,7 @@ class Market:
         while code == FULL:
             self._make_room()
             code = run(self.b, self.w, until)
+        self.now = self.w.clock.item(NOW)
         return int(code)
 
     def send(
@@ -341,14 +338,16 @@ class Market:
 
     def left(self, program: tuple[int, int]) -> int:
         """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
+        if not self.alive(program):
+            return 0
         p, programs = program[0], self.w.programs
-        return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
+        return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT)
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
-        if not self.alive(program):
-            return
         columns = self.w.programs[program[0]].tolist()
+        if columns[P_ID] != program[1]:
+            return
         for row, order in self._orders_of(columns):
             if row and self.is_live(row, order):
                 self.send(columns[P_OWNER], OP_CANCEL, row=row)

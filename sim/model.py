@@ -161,7 +161,6 @@ class MarketModel(mesa.Model):
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
         self._woken, self._again = (-1, -1), 0
-        self._mids: list[tuple[int, float]] = []
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
 
@@ -214,7 +213,7 @@ class MarketModel(mesa.Model):
         self.market.start_session(start, *self.hours, round(2 * self.prior_close / TICK_POINTS))
         self.floor.clear()
         self.session_open = self.prior_close
-        self._mids = [(start, self.prior_close)]
+        self._bar_ends, self._mids = [start], [self.prior_close]
         self._freeze(start - 1)
         self._set_rules()
         for trader in in_turn(self.traders, start):
@@ -224,7 +223,7 @@ class MarketModel(mesa.Model):
             self._carry_out(trader, Ring("auction"), trader.prepare(View(self, trader)))
         self.market.open_auction()
         self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
-        self._mids = [(start, self.session_open)]
+        self._mids = [self.session_open]
         self._observe()
         self._freeze(start)
         self.market.start_pulse()
@@ -254,7 +253,8 @@ class MarketModel(mesa.Model):
             self._freeze(now)
             if self._reopens and now >= self._reopens:
                 self._reopen()
-            self._publish(now, wake=True)
+            if now >= self.news.next_time():
+                self._publish(now, wake=True)
             if code == LOOK:
                 self._wake(self.traders[self.market.take_woken() - 1], Ring("look"))
             mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
@@ -265,14 +265,14 @@ class MarketModel(mesa.Model):
 
     def _next_stop(self, end: int) -> int:
         """Set the kernel's price alarms; the time up to which it may run, now where one of them is crossed already."""
-        now, news = self.market.now, self.news.next_time()
+        now = self.market.now
         below, above = self.clock.levels() if not self.frozen else (-1, 2**62)
         if self._may_halt():
             below = max(below, self._halts[0][0])
         self.market.set_alarms(below, above)
         if self.market.rings() or not below < self.market.mid2() < above:
             return now
-        until = min(end, self.clock.next_time(), self.floor.next_arrival(), end if news is None else news)
+        until = min(end, self.clock.next_time(), self.floor.next_arrival(), self.news.next_time())
         if self.freeze_at_ns is not None and not self.frozen:
             until = min(until, self.freeze_at_ns)
         return max(now, min(until, self._reopens) if self._reopens else until)
@@ -296,7 +296,8 @@ class MarketModel(mesa.Model):
     def _close_bar(self) -> None:
         """End of a bar: the surface and the VIX move, at the close options are settled, records are taken."""
         now = self.market.now
-        self._mids.append((now, self.market.mid2() * TICK_POINTS / 2))
+        self._bar_ends.append(now)
+        self._mids.append(self.market.mid2() * TICK_POINTS / 2)
         self._observe()
         for trader in self.clock.moved(self.seen_vix, now):
             self._wake(trader, Ring("vol", self.seen_vix))
@@ -359,7 +360,7 @@ class MarketModel(mesa.Model):
             return
         seen, now_seen = self._quotes_seen[trader.owner], self.market.count(QUOTES)
         self._quotes_seen[trader.owner] = now_seen
-        contracts = sum(self.floor.ordered(action, trader) for action in actions)
+        contracts = sum([self.floor.ordered(action, trader) for action in actions])
         decision = self.recorder.decision(self.market.now, trader, ring, (seen, now_seen), contracts, actions)
         for action in actions:
             self.floor.carry_out(action, trader, decision)
@@ -394,7 +395,7 @@ class MarketModel(mesa.Model):
     def mid_ago(self, minutes: int) -> float:
         """Mid at the last end of a bar that is at least so many minutes ago; the session's open where there is none."""
         until = self.market.now - minutes * MINUTE
-        return self._mids[max(bisect_right(self._mids, until, key=lambda entry: entry[0]) - 1, 0)][1]
+        return self._mids[max(bisect_right(self._bar_ends, until) - 1, 0)]
 
     def quotes(self) -> Quotes:
         """The options surface now."""
