@@ -14,10 +14,11 @@ import numpy as np
 from sim.kernel.auction import uncross
 from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
+from sim.kernel.doors import end_program, launch, run
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import deliver, end_program, launch, pulse, run, world_room
+from sim.kernel.run import deliver, pulse, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -277,10 +278,10 @@ class Market:
 
     def advance(self, until: int) -> int:
         """Run to a time; TIME, or earlier PRICE, FILL or LOOK where an alarm rang."""
-        code = run(self.b, self.w, until)
+        code = run(*self.b, *self.w, until)
         while code == FULL:
             self._make_room()
-            code = run(self.b, self.w, until)
+            code = run(*self.b, *self.w, until)
         self.now = self.w.clock.item(NOW)
         return int(code)
 
@@ -320,10 +321,10 @@ class Market:
             new[P_SLOTS] = self._free_slot()
             row[SEEN_AT], row[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
             row[SEEN_SIGMA2] = -1.0
-        p = int(launch(self.w))
+        p = int(launch(*self.w))
         while p == 0:
             self.w = _grown_world(self.w)
-            p = int(launch(self.w))
+            p = int(launch(*self.w))
         return p, self.w.programs.item(p, P_ID)
 
     def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
@@ -353,7 +354,7 @@ class Market:
                 self.send(columns[P_OWNER], OP_CANCEL, row=row)
         if columns[P_SLOTS]:
             self._free_slots.append(columns[P_SLOTS])
-        end_program(self.w, program[0])
+        end_program(*self.w, program[0])
 
     def _free_slot(self) -> int:
         """An empty row of `slots` for a new ladder."""
