@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -180,7 +181,8 @@ class Market:
 
     def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
         self.b = new_books(n_books, n_owners, tape=1 << 22)
-        self.w = new_world(n_books, ladders=ladders)
+        self.w: World = new_world(n_books, ladders=ladders)
+        self._set_world(self.w)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
         self._free_slots = list(range(ladders, 0, -1))
@@ -310,21 +312,19 @@ class Market:
 
     def start_program(self, columns: Mapping[int, int], params: Mapping[int, float]) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
-        new, row = self.w.programs[0], self.w.params[0]
-        new[:] = 0
-        row[:] = 0.0
+        new, about = self._new_program
         for column, value in columns.items():
-            new[column] = value
+            new[column] = int(value)
         for column, param in params.items():
-            row[column] = param
+            about[column] = param
         if columns[P_KIND] == LADDER:
             new[P_SLOTS] = self._free_slot()
-            row[SEEN_AT], row[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
-            row[SEEN_SIGMA2] = -1.0
-        p = int(launch(*self.w))
+            about[SEEN_AT], about[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
+            about[SEEN_SIGMA2] = -1.0
+        p = launch(*self.w)
         while p == 0:
-            self.w = _grown_world(self.w)
-            p = int(launch(*self.w))
+            self._set_world(_grown_world(self.w))
+            p = launch(*self.w)
         return p, self.w.programs.item(p, P_ID)
 
     def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
@@ -458,7 +458,12 @@ class Market:
         if not room(self.b):
             self.b = grown(self.b)
         if not world_room(self.w):
-            self.w = _grown_world(self.w)
+            self._set_world(_grown_world(self.w))
+
+    def _set_world(self, w: World) -> None:
+        self.w = w
+        # One number at a time is written much faster through a memoryview than into the array.
+        self._new_program: tuple[Any, Any] = memoryview(w.programs[0]), memoryview(w.params[0])
 
 
 def _grown_world(w: World) -> World:

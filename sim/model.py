@@ -245,7 +245,7 @@ class MarketModel(mesa.Model):
         while True:
             code = self.market.advance(self._next_stop(end))
             self.floor.deliver()
-            if self._may_halt() and self.market.mid2() <= self._halts[0][0]:
+            if self.market.mid2() <= self._halts_at():
                 self._halt()
             if self.market.take_ring() or code == FILL:
                 self._wake_filled()
@@ -267,8 +267,7 @@ class MarketModel(mesa.Model):
         """Set the kernel's price alarms; the time up to which it may run, now where one of them is crossed already."""
         now = self.market.now
         below, above = self.clock.levels() if not self.frozen else (-1, 2**62)
-        if self._may_halt():
-            below = max(below, self._halts[0][0])
+        below = max(below, self._halts_at())
         self.market.set_alarms(below, above)
         if self.market.rings() or not below < self.market.mid2() < above:
             return now
@@ -277,9 +276,9 @@ class MarketModel(mesa.Model):
             until = min(until, self.freeze_at_ns)
         return max(now, min(until, self._reopens) if self._reopens else until)
 
-    def _may_halt(self) -> bool:
-        """Whether a fall could halt trading: not while it is halted or about to reopen."""
-        return bool(self._halts) and not self._reopens
+    def _halts_at(self) -> int:
+        """The mid at which trading is halted; none while it is halted or about to reopen."""
+        return self._halts[0][0] if self._halts and not self._reopens else -1
 
     def _publish(self, now: int, *, wake: bool) -> None:
         for item in self.news.publish(now):
