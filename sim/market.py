@@ -441,8 +441,7 @@ class Market:
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
-        alarms = self.w.alarms[book]
-        alarms[BELOW], alarms[ABOVE] = below, above
+        self._alarms[book, BELOW], self._alarms[book, ABOVE] = below, above
 
     def tape(self, kind: int, entry: int) -> np.ndarray:
         """View of a tape's rows so far: (TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES) or (EVENT_TAPE, EVENTS)."""
@@ -464,6 +463,7 @@ class Market:
         self.w = w
         # One number at a time is written much faster through a memoryview than into the array.
         self._new_program: tuple[Any, Any] = memoryview(w.programs[0]), memoryview(w.params[0])
+        self._alarms = memoryview(w.alarms)
 
 
 def _grown_world(w: World) -> World:

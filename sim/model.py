@@ -45,6 +45,7 @@ LAST_HALT = clock_ns("15:25")
 """From here on only the last level of the market-wide circuit breaker halts trading (NYSE rule 7.12)."""
 
 
+LOOKED = Ring("look")
 MOST_WAKES = 1000
 """A trader woken so often at one instant, nobody else between, would be woken for ever."""
 
@@ -256,7 +257,7 @@ class MarketModel(mesa.Model):
             if now >= self.news.next_time():
                 self._publish(now, wake=True)
             if code == LOOK:
-                self._wake(self.traders[self.market.take_woken() - 1], Ring("look"))
+                self._wake(self.traders[self.market.take_woken() - 1], LOOKED)
             mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
             for trader, ring in self.clock.due(now, mid2):
                 self._wake(trader, ring)
