@@ -282,9 +282,10 @@ def totals(forward: float, strike: Floats, years: Floats, sigma: Floats, is_call
     -------
     Scalars for one position, (m,) for m of them.
     """
-    out = np.zeros((4, *contracts.shape[:-1]))
-    _sum(forward, strike, years, sigma, is_call, contracts.reshape(-1, strike.size), out.reshape(4, -1))
-    return Totals(*out)
+    positions = contracts if contracts.ndim == 2 else contracts[np.newaxis]
+    out = np.zeros((4, len(positions)))
+    _sum(forward, strike, years, sigma, is_call, positions, out)
+    return Totals(*out) if contracts.ndim == 2 else Totals(*out[:, 0])
 
 
 def black76(forward: ArrayLike, strike: ArrayLike, years: ArrayLike, sigma: ArrayLike, is_call: ArrayLike) -> Greeks:

@@ -339,10 +339,11 @@ class Market:
 
     def left(self, program: tuple[int, int]) -> int:
         """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
-        if not self.alive(program):
+        (p, ident), programs = program, self.w.programs
+        if programs.item(p, P_ID) != ident:
             return 0
-        p, programs = program[0], self.w.programs
-        return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT)
+        left = programs.item(p, P_LEFT)
+        return -left if programs.item(p, P_SIDE) else left
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
@@ -350,7 +351,7 @@ class Market:
         if columns[P_ID] != program[1]:
             return
         for row, order in self._orders_of(columns):
-            if row and self.is_live(row, order):
+            if self.is_live(row, order):
                 self.send(columns[P_OWNER], OP_CANCEL, row=row)
         if columns[P_SLOTS]:
             self._free_slots.append(columns[P_SLOTS])
@@ -367,9 +368,11 @@ class Market:
         return slot
 
     def _orders_of(self, columns: list[int]) -> list[list[int]]:
-        """Row and id of a program's orders: its own, and those in its slots if it has any."""
-        slots = self.w.slots[columns[P_SLOTS]].reshape(-1, 2).tolist() if columns[P_SLOTS] else []
-        return [[columns[P_ROW], columns[P_ORDER]], *slots]
+        """Row and id of the orders a program has had: its own, and those in its slots."""
+        orders = [[columns[P_ROW], columns[P_ORDER]]] if columns[P_ROW] else []
+        if columns[P_SLOTS]:
+            orders += [order for order in self.w.slots[columns[P_SLOTS]].reshape(-1, 2).tolist() if order[0]]
+        return orders
 
     def transfer(self, giver: int, taker: int, contracts: int, price: int, book: int = 0) -> None:
         """Move contracts from one owner to another at a price, outside the book: positions at the start."""
