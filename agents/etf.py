@@ -1,7 +1,7 @@
 """ETF macro traders: follow news, momentum, bitcoin and one another, in clips of an index fund.
 
-A trader looks about once a minute; how often it trades grows with the VIX, as the share of funds in the tape does. Its
-side is a logit of its signal (Brock and Hommes 1998; Lux 1995 for herding); its peers are its neighbours in a small
+A trader looks about once a minute; how often it trades grows with volatility and, as the share of funds in the tape does,
+with the VIX. Its side is a logit of its signal (Brock and Hommes 1998; Lux 1995 for herding); its peers are its neighbours in a small
 world (Watts and Strogatz 1998). The arbitrage between fund and future is taken as immediate, so its clips reach the
 future.
 """
@@ -26,9 +26,15 @@ class MacroTrader(Trader):
         """Signal, clips and peers."""
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="study")
-        attention: float = number(0.16, 0, 10, "1", "chance of trading at a look at the reference VIX", source="study")
+        attention: float = number(
+            0.25, 0, 10, "1", "chance of trading at a look where volatility and VIX are the references", source="study"
+        )
+        reference_vol_points: float = number(
+            2.6, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="Parkinson range at a VIX of 16"
+        )
+        attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility", source="study")
         reference_vix: float = number(16.0, 1, 100, "%", "VIX of a calm day", source="Cboe, September and October 2025")
-        attention_power: float = number(2.6, 0, 4, "1", "growth of attention with the VIX", source="study")
+        vix_power: float = number(2.25, 0, 6, "1", "growth of attention with the VIX", source="study")
         clip_contracts: float = number(84.0, 1, 10_000, "contracts", "median clip", source="study")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm", source="study")
         limit_contracts: float = number(
@@ -76,6 +82,10 @@ class MacroTrader(Trader):
         super().__init__(model, **about)  # type: ignore[arg-type]
         self.side = 0
         self.peers: Sequence[MacroTrader] = ()
+        p = self.p
+        vol, vix = (p.reference_vol_points, p.attention_power), (p.reference_vix, p.vix_power)
+        self.looks = Attention(p.every_seconds, p.attention, *vol, *vix)
+        self.wakes: list[Alarm] = [looks, OnNews()]
 
     @classmethod
     def gather(cls, crowd: Sequence[MacroTrader]) -> None:
@@ -94,27 +104,25 @@ class MacroTrader(Trader):
         move = (view.mid - view.mid_ago(p.momentum_minutes)) * view.depth_musd / REFERENCE_DEPTH_MUSD
         beyond = math.copysign(max(abs(move) - p.threshold_points, 0.0), move)
         momentum = max(-p.momentum_cap, min(p.momentum * beyond, p.momentum_cap))
-        herd = sum(peer.side for peer in self.peers) / max(len(self.peers), 1)
+        herd = sum([peer.side for peer in self.peers]) / max(len(self.peers), 1)
         news = p.news * view.news_pct(p.news_decay_minutes) + p.bitcoin * view.bitcoin_pct(p.bitcoin_decay_minutes)
         return news + momentum + p.herding * herd
-
-    def eager(self, view: View) -> float:
-        """Chance of trading at a look."""
-        return self.p.attention * (view.vix / self.p.reference_vix) ** self.p.attention_power
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Trade a clip on the side of the signal."""
         p = self.p
-        if ring.kind == "open" or (ring.kind == "news" and self.draw.uniform() > self.eager(view)):
+        if ring.kind == "open" or (
+            ring.kind == "news" and self.draw.uniform() > self.looks.chance_at(view.realised_vol, view.vix)
+        ):
             return []
         buys = 0.5 * (1 + math.tanh(0.5 * p.choice * self.signal(view)))
         self.side = 1 if self.draw.uniform() < buys else -1
         clip = max(1, round(p.clip_contracts * math.exp(p.clip_log_sd * self.draw.normal())))
-        room = round(p.limit_contracts / self.crowd_size) - self.side * (view.position + view.working)
+        working = view.working
+        room = round(p.limit_contracts / self.crowd_size) - self.side * (view.position + working)
         clip = min(clip, max(room, 0))
-        return [Work(view.working + self.side * clip, until_ns=view.later(p.work_seconds), pov=p.pov / self.crowd_size)]
+        return [Work(working + self.side * clip, until_ns=view.later(p.work_seconds), pov=p.pov / self.crowd_size)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look about once a minute, and at news."""
-        p = self.p
-        return [Attention(p.every_seconds, p.attention, p.reference_vix, p.attention_power), OnNews()]
+        return self.wakes

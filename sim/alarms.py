@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from sim.kernel.draws import hashed
 from sim.kernel.state import MAX_PRICE
 from sim.trader import Above, Alarm, At, Attention, Below, OnFill, OnNews, OnVol, Ring, Trader
-from sim.units import TICK_POINTS
+from sim.units import NEVER, TICK_POINTS
 
-NEVER = 2**62
 HIGHEST_POINTS = MAX_PRICE * TICK_POINTS
 """Levels beyond what any price can be are not armed."""
+
+STANDING = {Attention, OnNews}
+"""Alarms that go on ringing: armed again unchanged, they need nothing."""
 
 IN_WORDS = {
     "auction": "the opening auction",
@@ -33,8 +35,8 @@ IN_WORDS = {
 }
 """What woke a trader, by kind of alarm, around the detail."""
 
-type _Entry = tuple[int, int, int, int, Alarm]
-"""Key, turn, owner, arming number, alarm."""
+type _Entry = tuple[int, int, int, int, float]
+"""Key, turn, owner, arming number, and the level of an alarm of price."""
 
 
 def in_words(kind: str, detail: float | str) -> str:
@@ -73,6 +75,7 @@ class AlarmClock:
         self._fill: dict[int, Trader] = {}
         self._vol: dict[int, tuple[float, float]] = {}
         self._attention: dict[int, Attention] = {}
+        self._standing: dict[int, list[Alarm]] = {}
 
     def disarm(self, trader: Trader) -> None:
         """Forget all that a trader has armed."""
@@ -82,6 +85,7 @@ class AlarmClock:
 
     def _forget(self, trader: Trader) -> None:
         """Forget all that a trader has armed but its attention."""
+        self._standing.pop(trader.owner, None)
         self._armed[trader.owner] = self._armed.get(trader.owner, 0) + 1
         if self._fill.pop(trader.owner, None):
             self._watch(trader.owner, False)
@@ -91,6 +95,8 @@ class AlarmClock:
     def arm(self, trader: Trader, alarms: Iterable[Alarm], vix: float) -> None:
         """Arm a trader's alarms in place of those it had."""
         alarms, owner = list(alarms), trader.owner
+        if self._standing.get(owner) == alarms:
+            return
         if self._attention.get(owner) in alarms:
             self._forget(trader)
         else:
@@ -98,14 +104,14 @@ class AlarmClock:
         self._traders[owner] = trader
         for alarm in alarms:
             match alarm:
-                case At(time_ns):
-                    self._push(self._times, time_ns, trader, alarm)
-                case Below(points) if not points <= 0.0:
-                    self._push(self._below, -math.floor(2 * points / TICK_POINTS), trader, alarm)
-                case Above(points) if not points > HIGHEST_POINTS:
-                    self._push(self._above, math.ceil(2 * points / TICK_POINTS), trader, alarm)
                 case OnNews():
                     self._news[owner] = trader
+                case At(time_ns):
+                    self._push(self._times, time_ns, trader)
+                case Below(points) if not points <= 0.0:
+                    self._push(self._below, -math.floor(2 * points / TICK_POINTS), trader, points)
+                case Above(points) if not points > HIGHEST_POINTS:
+                    self._push(self._above, math.ceil(2 * points / TICK_POINTS), trader, points)
                 case OnFill():
                     self._fill[owner] = trader
                     self._watch(owner, True)
@@ -114,6 +120,8 @@ class AlarmClock:
                 case Attention() if owner not in self._attention:
                     self._attention[owner] = alarm
                     self._attend(trader, alarm)
+        if STANDING.issuperset(map(type, alarms)):
+            self._standing[owner] = alarms
 
     def next_time(self) -> int:
         """Time of the earliest alarm, NEVER if there is none."""
@@ -130,18 +138,11 @@ class AlarmClock:
 
         What they arm meanwhile is for the next call to judge: they may have moved the price.
         """
-        rung = [
-            (entry, kind)
-            for heap, limit, kind in (
-                (self._times, now, "time"),
-                (self._below, -mid2, "below"),
-                (self._above, mid2, "above"),
-            )
-            for entry in self._popped(heap, limit)
-        ]
-        for (_, _, owner, number, alarm), kind in rung:
+        times = self._popped(self._times, now, "time")
+        levels = self._popped(self._below, -mid2, "below") + self._popped(self._above, mid2, "above")
+        for owner, number, ring in times + levels:
             if self._armed[owner] == number:
-                yield self._traders[owner], Ring(kind, alarm.points if isinstance(alarm, Below | Above) else 0.0)
+                yield self._traders[owner], ring
 
     def listeners(self, kind: str, now: int) -> list[Trader]:
         """Traders who have armed an alarm of news or of fills, in turn."""
@@ -151,12 +152,16 @@ class AlarmClock:
         """Traders for whom the VIX has moved far enough, in turn."""
         return in_turn((self._traders[owner] for owner, (at, by) in self._vol.items() if abs(vix - at) >= by), now)
 
-    def _push(self, heap: list[_Entry], key: int, trader: Trader, alarm: Alarm) -> None:
-        heapq.heappush(heap, (key, _turn(trader, key), trader.owner, self._armed[trader.owner], alarm))
+    def _push(self, heap: list[_Entry], key: int, trader: Trader, level: float = 0.0) -> None:
+        heapq.heappush(heap, (key, _turn(trader, key), trader.owner, self._armed[trader.owner], level))
 
-    def _popped(self, heap: list[_Entry], limit: int) -> Iterator[_Entry]:
+    def _popped(self, heap: list[_Entry], limit: int, kind: str) -> list[tuple[int, int, Ring]]:
+        """Take out the entries up to a key: owner, arming number, ring."""
+        rung = []
         while (entry := self._live(heap)) and entry[0] <= limit:
-            yield heapq.heappop(heap)
+            _, _, owner, number, level = heapq.heappop(heap)
+            rung.append((owner, number, Ring(kind, level)))
+        return rung
 
     def _live(self, heap: list[_Entry]) -> _Entry | None:
         while heap and self._armed[heap[0][2]] != heap[0][3]:

@@ -22,7 +22,6 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from sim.alarms import NEVER
 from sim.kernel.draws import hash_chain
 from sim.kernel.replay import replay
 from sim.kernel.state import EVENT_TAPE, MESSAGES, Books, new_books
@@ -31,6 +30,7 @@ from sim.model import MarketModel
 from sim.records import write_run
 from sim.scenario import load
 from sim.tables import Scenario
+from sim.units import NEVER
 
 CHAIN_STEPS = 100_000_000
 KEY = 20_251_120

@@ -5,14 +5,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import singledispatchmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sim.alarms import NEVER
 from sim.kernel import world as k
 from sim.kernel.codes import (
     OK,
@@ -54,7 +51,7 @@ from sim.trader import (
     Trader,
     Work,
 )
-from sim.units import TICK_POINTS, ticks
+from sim.units import NEVER, TICK_POINTS, ticks
 
 if TYPE_CHECKING:
     from sim.model import MarketModel
@@ -96,7 +93,6 @@ class Floor:
         self._desks: defaultdict[int, _Desk] = defaultdict(_Desk)
         self._under_way: list[tuple[int, int, Action, Trader, int]] = []
         self._sent = 0
-        self._perform = self._do  # found once: a method that dispatches is built anew at every look
 
     def clear(self) -> None:
         """Forget all that was at work or under way: a session has ended. Numbers of streams go on."""
@@ -154,14 +150,39 @@ class Floor:
         while self.next_arrival() <= self._model.market.now:
             self._perform(*heapq.heappop(self._under_way)[2:])
 
-    @singledispatchmethod
-    def _do(self, action: Action, trader: Trader, decision: int) -> None:
-        raise TypeError(f"{trader.name} answered with {action!r}, which is no action")
+    def _perform(self, action: Action, trader: Trader, decision: int) -> None:
+        match action:
+            case Work():
+                params = {k.SIZE: action.child, k.POV: action.pov}
+                self._trade(action, trader, decision, k.SCHEDULE, params, ticks(action.limit))
+            case Touch():
+                params = {k.RATE: action.looks_per_second, k.SIZE: action.child}
+                self._trade(action, trader, decision, k.TOUCH, params)
+            case NewOrder():
+                self._send(action, trader, decision)
+            case Cancel():
+                self._cancel(action, trader, decision)
+            case Modify():
+                self._modify(action, trader, decision)
+            case Quote():
+                self._quote(action, trader)
+            case LatentOrders():
+                self._latent(action, trader)
+            case NoiseOrders():
+                self._noise(action, trader)
+            case Metaorders():
+                self._meta(action, trader)
+            case Activity():
+                sigma = action.reference_vol / TICK_POINTS
+                self._model.market.set_activity(action.feedback, action.cap, sigma, action.base, action.rise)
+            case TradeOptions():
+                self._model.trade_options(trader, action.contract, action.contracts)
+            case _:
+                raise TypeError(f"{trader.name} answered with {action!r}, which is no action")
 
     # Orders
 
-    @_do.register
-    def _(self, action: NewOrder, trader: Trader, decision: int) -> None:
+    def _send(self, action: NewOrder, trader: Trader, decision: int) -> None:
         if action.contracts == 0:
             return
         price, stop = map(ticks, action.prices())
@@ -178,15 +199,13 @@ class Floor:
             self.desk(trader).orders.append((row, order))
         self._note(code, action, trader, decision)
 
-    @_do.register
-    def _(self, action: Cancel, trader: Trader, decision: int) -> None:
+    def _cancel(self, action: Cancel, trader: Trader, decision: int) -> None:
         code = UNKNOWN_ID
         if (action.order.row, action.order.ident) in self.sent(trader):
             code, *_ = self._model.market.send(trader.owner, OP_CANCEL, row=action.order.row, decision=decision)
         self._note(code, action, trader, decision)
 
-    @_do.register
-    def _(self, action: Modify, trader: Trader, decision: int) -> None:
+    def _modify(self, action: Modify, trader: Trader, decision: int) -> None:
         market, code = self._model.market, UNKNOWN_ID
         if (action.order.row, action.order.ident) in self.sent(trader):
             change = {"size": abs(action.contracts), "price": ticks(action.points)}
@@ -202,22 +221,15 @@ class Floor:
     # Programs
 
     def _replace(
-        self,
-        action: Action | Attention,
-        trader: Trader,
-        decision: int,
-        kind: int,
-        params: dict[int, float],
-        columns: Mapping[int, int] = {},
+        self, action: Action | Attention, trader: Trader, columns: dict[int, int], params: dict[int, float]
     ) -> Handle:
         """Start a program in place of the one that the trader has standing of the action's kind."""
         self._end(type(action), trader)
         desk = self.desk(trader)
         desk.started += 1
-        about = {k.P_KIND: kind, k.P_OWNER: trader.owner, k.P_DECISION: decision}
-        key = int(hashed(trader.key, desk.started, PROGRAM_DRAW))
-        handle = self._model.market.start_program({**about, k.P_KEY: key, **columns}, params)
-        desk.programs[type(action)] = handle
+        columns[k.P_OWNER] = trader.owner
+        columns[k.P_KEY] = int(hashed(trader.key, desk.started, PROGRAM_DRAW))
+        handle = desk.programs[type(action)] = self._model.market.start_program(columns, params)
         return handle
 
     def _end(self, kind: type, trader: Trader) -> None:
@@ -232,9 +244,15 @@ class Floor:
         if action.contracts == 0:
             self._end(type(action), trader)
             return
-        side, left = int(action.contracts < 0), abs(action.contracts)
-        columns = {k.P_SIDE: side, k.P_LEFT: left, k.P_END: action.until_ns, k.P_LIMIT: limit}
-        self._replace(action, trader, decision, kind, params, columns)
+        columns = {
+            k.P_KIND: kind,
+            k.P_DECISION: decision,
+            k.P_SIDE: int(action.contracts < 0),
+            k.P_LEFT: abs(action.contracts),
+            k.P_END: action.until_ns,
+            k.P_LIMIT: limit,
+        }
+        self._replace(action, trader, columns, params)
 
     def attend(self, trader: Trader, alarm: Attention | None) -> None:
         """Start the looks behind an alarm of attention; None ends them."""
@@ -244,23 +262,14 @@ class Floor:
         params = {
             k.RATE: 1.0 / alarm.every_seconds,
             k.CHANCE: alarm.chance,
+            k.CALM_SIGMA: alarm.reference_vol / TICK_POINTS,
             k.CALM_VIX: alarm.reference_vix,
+            k.VIX_POWER: alarm.vix_power,
             k.POWER: alarm.power,
         }
-        self._replace(alarm, trader, 0, k.ATTENTION, params)
+        self._replace(alarm, trader, {k.P_KIND: k.ATTENTION}, params)
 
-    @_do.register
-    def _(self, action: Work, trader: Trader, decision: int) -> None:
-        params = {k.SIZE: action.child, k.POV: action.pov}
-        self._trade(action, trader, decision, k.SCHEDULE, params, ticks(action.limit))
-
-    @_do.register
-    def _(self, action: Touch, trader: Trader, decision: int) -> None:
-        params = {k.RATE: action.looks_per_second, k.SIZE: action.child}
-        self._trade(action, trader, decision, k.TOUCH, params)
-
-    @_do.register
-    def _(self, action: Quote, trader: Trader, decision: int) -> None:
+    def _quote(self, action: Quote, trader: Trader) -> None:
         params = {
             k.RATE: 2 * action.looks,
             k.LOOKS: action.fills,
@@ -279,10 +288,9 @@ class Floor:
             k.H_LOW: action.bounds[0],
             k.H_HIGH: action.bounds[1],
         }
-        self._replace(action, trader, 0, k.LADDER, params)
+        self._replace(action, trader, {k.P_KIND: k.LADDER}, params)
 
-    @_do.register
-    def _(self, action: LatentOrders, trader: Trader, decision: int) -> None:
+    def _latent(self, action: LatentOrders, trader: Trader) -> None:
         params = {
             k.RATE: action.orders_per_second,
             k.REACH: action.reach_points / TICK_POINTS,
@@ -295,19 +303,17 @@ class Floor:
                 f"agents.{trader.crowd}: {count * trader.crowd_size:.3g} latent orders would rest (rate times life), "
                 f"at most {MOST_LATENT_ORDERS:,} may at once"
             )
-        handle = self._replace(action, trader, 0, k.LATENT, params)
+        handle = self._replace(action, trader, {k.P_KIND: k.LATENT}, params)
         if self._model.market.in_auction():
             self._model.market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
 
-    @_do.register
-    def _(self, action: NoiseOrders, trader: Trader, decision: int) -> None:
+    def _noise(self, action: NoiseOrders, trader: Trader) -> None:
         cap = self._model.market.pace_cap()
         params = {k.RATE: action.contracts_per_second / action.size * cap, k.CAP: cap, k.SIZE: action.size}
         params[k.SELECTIVE] = action.selective
-        self._replace(action, trader, 0, k.NOISE, params)
+        self._replace(action, trader, {k.P_KIND: k.NOISE}, params)
 
-    @_do.register
-    def _(self, action: Metaorders, trader: Trader, decision: int) -> None:
+    def _meta(self, action: Metaorders, trader: Trader) -> None:
         cap = self._model.market.pace_cap()
         mean = pareto_mean(action.smallest, action.largest, action.tail)
         params = {
@@ -322,17 +328,7 @@ class Floor:
             k.PART_HIGH: action.participation[1],
             k.FLOW: action.flow,
         }
-        self._replace(action, trader, 0, k.META, params)
-
-    @_do.register
-    def _(self, action: Activity, trader: Trader, decision: int) -> None:
-        self._model.market.set_activity(
-            action.feedback, action.cap, action.reference_vol / TICK_POINTS, action.base, action.rise
-        )
-
-    @_do.register
-    def _(self, action: TradeOptions, trader: Trader, decision: int) -> None:
-        self._model.trade_options(trader, action.contract, action.contracts)
+        self._replace(action, trader, {k.P_KIND: k.META}, params)
 
 
 def pareto_mean(low: float, high: float, alpha: float) -> float:

@@ -17,8 +17,8 @@ charm       -d delta/d T, n(d1) d2/(2 T)  delta per year that passes
 Gamma, vega, vanna and charm are the same for a call and a put. An option with no time or no volatility left is worth
 its payoff: its delta is that of the payoff (one half at the strike), its other greeks are 0.
 
-Functions with a leading underscore are for compiled callers; `totals`, `calls`, `smile` and `term_variance` are called
-often and check nothing; `black76` checks its arguments.
+Functions with a leading underscore are for compiled callers; `totals`, `calls`, `smile`, `term_variance` and
+`strip_variance` are called often and check nothing; `black76` checks its arguments.
 """
 
 from __future__ import annotations
@@ -219,6 +219,53 @@ def smile(spot: float, strike: Floats, row: Ints, term: Floats, shape: Floats) -
     return out
 
 
+@njit(cache=True, nogil=True)
+def strip_variance(strike: Floats, call: Floats, put: Floats) -> float:
+    """Total variance of a strip of options as Cboe adds it up (`sim.vix`); 0 when no strike has two bids.
+
+    Parameters
+    ----------
+    strike, call, put : (k,)
+        Strikes, rising, and prices of calls and puts, 0 for no bid (points).
+    """
+    both = np.flatnonzero((call > 0.0) & (put > 0.0))
+    if both.size == 0:
+        return 0.0
+    near = both[np.argmin(np.abs(call[both] - put[both]))]
+    forward = strike[near] + call[near] - put[near]
+    centre = max(np.searchsorted(strike, forward, side="right") - 1, 0)
+    price = np.concatenate((put[:centre], call[centre:]))
+    price[centre] = 0.5 * (call[centre] + put[centre])
+    used = _used(price, centre)
+    chosen = strike[used]
+    total = 0.0
+    for i in range(used.size):
+        # A strike that is used alone has the listed ones as neighbours.
+        width = _width(chosen, i) if used.size > 1 else _width(strike, centre)
+        total += width / chosen[i] ** 2 * price[used[i]]
+    return 2.0 * total - (forward / strike[centre] - 1.0) ** 2
+
+
+@njit(cache=True, nogil=True)
+def _used(price: Floats, centre: int) -> Ints:
+    """Rows of the options used: the centre and, going outward, those with a price up to the first two without."""
+    used = np.arange(price.size) == centre
+    for step in (-1, 1):
+        row, missing = centre + step, 0
+        while 0 <= row < price.size and missing < 2:
+            used[row] = price[row] > 0.0
+            missing = 0 if used[row] else missing + 1
+            row += step
+    return np.flatnonzero(used)
+
+
+@njit(cache=True, nogil=True)
+def _width(strike: Floats, i: int) -> float:
+    """Half the distance between the neighbours of a strike; at the ends that to the only one."""
+    low, high = max(i - 1, 0), min(i + 1, strike.size - 1)
+    return (strike[high] - strike[low]) / (high - low)
+
+
 def totals(forward: float, strike: Floats, years: Floats, sigma: Floats, is_call: Bools, contracts: Ints) -> Totals:
     """Delta, gamma, vanna and charm of positions at one forward, unchecked and fast (30 options: some 2 us).
 
@@ -235,10 +282,10 @@ def totals(forward: float, strike: Floats, years: Floats, sigma: Floats, is_call
     -------
     Scalars for one position, (m,) for m of them.
     """
-    positions = np.atleast_2d(contracts)
+    positions = contracts if contracts.ndim == 2 else contracts[np.newaxis]
     out = np.zeros((4, len(positions)))
     _sum(forward, strike, years, sigma, is_call, positions, out)
-    return Totals(*out.reshape(4, *contracts.shape[:-1]))
+    return Totals(*out) if contracts.ndim == 2 else Totals(*out[:, 0])
 
 
 def black76(forward: ArrayLike, strike: ArrayLike, years: ArrayLike, sigma: ArrayLike, is_call: ArrayLike) -> Greeks:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from sim.kernel.auction import uncross
 from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
+from sim.kernel.doors import end_program, launch, run
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import deliver, end_program, launch, pulse, run, world_room
+from sim.kernel.run import deliver, pulse, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -88,6 +90,7 @@ from sim.kernel.world import (
     S_EWMA_C,
     S_FEEDBACK,
     S_FLOW_SIGMA2,
+    S_FROZEN_SIGMA2,
     S_LAST_MID2,
     S_NOTIONAL,
     S_ONE_TICK,
@@ -157,10 +160,10 @@ def resting(b: Books, book: int) -> list[tuple[int, int, int, int]]:
 def _lane(b: Books, lane: int) -> Iterator[tuple[int, int, int, int]]:
     key = int(b.books[lane // LANES, BEST + lane % LANES])
     while key != NO_KEY:
-        row = int(b.levels[level_at(b, lane, key)].head)
+        row = int(b.levels[level_at(b, lane, key)]["head"])
         while row:
-            yield lane % LANES, int(key_of(lane, key)), int(b.orders[row].id), int(b.orders[row].qty)
-            row = int(b.orders[row].next)
+            yield lane % LANES, int(key_of(lane, key)), int(b.orders[row]["id"]), int(b.orders[row]["qty"])
+            row = int(b.orders[row]["next"])
         key = int(next_key(b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
 
 
@@ -173,15 +176,12 @@ class Market:
 
     def __init__(self, n_owners: int, *, n_books: int = 1, ladders: int = 0, log_events: bool = False) -> None:
         self.b = new_books(n_books, n_owners, tape=1 << 22)
-        self.w = new_world(n_books, ladders=ladders)
+        self.w: World = new_world(n_books, ladders=ladders)
+        self._set_world(self.w)
         self.b.books[:, STP] = STP_CANCEL_OLDEST
         self.b.counts[[LOGGING, LEDGER]] = log_events, True
         self._free_slots = list(range(ladders, 0, -1))
-
-    @property
-    def now(self) -> int:
-        """The time, in nanoseconds."""
-        return self.w.clock.item(NOW)
+        self.now = 0
 
     def mid2(self, book: int = 0) -> int:
         """Best bid plus best ask (half ticks), the last one known where a side is empty."""
@@ -193,7 +193,7 @@ class Market:
         if key == NO_KEY:
             return 0, 0
         lane = book * LANES + side
-        return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key)].volume)
+        return int(key_of(lane, key)), int(self.b.levels[level_at(self.b, lane, key)]["volume"])
 
     def levels(self, side: int, reach: int, book: int = 0) -> np.ndarray:
         """Prices in use among the `reach` best of a side (ticks), and the contracts at each, (n, 2), best first."""
@@ -202,7 +202,7 @@ class Market:
         keys = best + steps
         rows = (self.b.table[lane, keys >> PAGE_BITS] << PAGE_BITS) | (keys & (PAGE - 1))
         prices = key_of(lane, best) + (steps if side == ASKS else -steps)
-        found = np.stack([prices, self.b.levels[rows].volume], axis=1)
+        found = np.stack([prices, self.b.levels[rows]["volume"]], axis=1)
         return found[found[:, 1] > 0]
 
     def position(self, owner: int, book: int = 0) -> int:
@@ -216,7 +216,7 @@ class Market:
     def start_session(self, now: int, opens: int, closes: int, mid2: int) -> None:
         """Begin a session with empty books: the clock jumps, timers and programs of the last one are gone."""
         clear(self.b)
-        clock, stats = self.w.clock, self.w.stats
+        clock, stats, self.now = self.w.clock, self.w.stats, now
         self.w.wheel[:] = 0
         self.w.programs[:, P_KIND] = NONE
         self.w.programs[:, P_ID] += 1
@@ -252,12 +252,11 @@ class Market:
 
     def is_live(self, row: int, order: int) -> bool:
         """Whether an order or waiting stop is still there."""
-        return self.b.orders.id.item(row) == order
+        return self.b.orders[row]["id"] == order
 
     def order(self, row: int) -> tuple[int, int]:
         """Open contracts, signed, and price of the order or waiting stop (its stop price) in a row."""
-        order = self.b.orders[row]
-        lane, key, size = int(order.lane), int(order.key), int(order.qty)
+        lane, key, size = (int(self.b.orders[row][field]) for field in ("lane", "key", "qty"))
         return size * (1 - 2 * (lane & 1)), int(key_of(lane, key))
 
     def open_auction(self, book: int = 0) -> int:
@@ -276,10 +275,11 @@ class Market:
 
     def advance(self, until: int) -> int:
         """Run to a time; TIME, or earlier PRICE, FILL or LOOK where an alarm rang."""
-        code = run(self.b, self.w, until)
+        code = run(*self.b, *self.w, until)
         while code == FULL:
             self._make_room()
-            code = run(self.b, self.w, until)
+            code = run(*self.b, *self.w, until)
+        self.now = self.w.clock.item(NOW)
         return int(code)
 
     def send(
@@ -303,25 +303,23 @@ class Market:
             self.b = grown(self.b)
             code = int(deliver(self.b, self.w))
         rests = self.b.counts.item(ROW) if op <= OP_STOPLIMIT and code == 0 else 0
-        return code, rests, self.b.orders.id.item(rests) if rests else 0
+        return code, rests, int(self.b.orders[rests]["id"]) if rests else 0
 
     def start_program(self, columns: Mapping[int, int], params: Mapping[int, float]) -> tuple[int, int]:
         """Start a standing program from the columns of `sim.kernel.world`; its handle."""
-        new, row = self.w.programs[0], self.w.params[0]
-        new[:] = 0
-        row[:] = 0.0
+        new, about = self._new_program
         for column, value in columns.items():
-            new[column] = value
+            new[column] = int(value)
         for column, param in params.items():
-            row[column] = param
+            about[column] = param
         if columns[P_KIND] == LADDER:
             new[P_SLOTS] = self._free_slot()
-            row[SEEN_AT], row[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
-            row[SEEN_SIGMA2] = -1.0
-        p = int(launch(self.w))
+            about[SEEN_AT], about[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
+            about[SEEN_SIGMA2] = -1.0
+        p = launch(*self.w)
         while p == 0:
-            self.w = _grown_world(self.w)
-            p = int(launch(self.w))
+            self._set_world(_grown_world(self.w))
+            p = launch(*self.w)
         return p, self.w.programs.item(p, P_ID)
 
     def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
@@ -336,20 +334,23 @@ class Market:
 
     def left(self, program: tuple[int, int]) -> int:
         """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
-        p, programs = program[0], self.w.programs
-        return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
+        (p, ident), programs = program, self.w.programs
+        if programs.item(p, P_ID) != ident:
+            return 0
+        left = programs.item(p, P_LEFT)
+        return -left if programs.item(p, P_SIDE) else left
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
-        if not self.alive(program):
-            return
         columns = self.w.programs[program[0]].tolist()
+        if columns[P_ID] != program[1]:
+            return
         for row, order in self._orders_of(columns):
-            if row and self.is_live(row, order):
+            if self.is_live(row, order):
                 self.send(columns[P_OWNER], OP_CANCEL, row=row)
         if columns[P_SLOTS]:
             self._free_slots.append(columns[P_SLOTS])
-        end_program(self.w, program[0])
+        end_program(*self.w, program[0])
 
     def _free_slot(self) -> int:
         """An empty row of `slots` for a new ladder."""
@@ -362,9 +363,11 @@ class Market:
         return slot
 
     def _orders_of(self, columns: list[int]) -> list[list[int]]:
-        """Row and id of a program's orders: its own, and those in its slots if it has any."""
-        slots = self.w.slots[columns[P_SLOTS]].reshape(-1, 2).tolist() if columns[P_SLOTS] else []
-        return [[columns[P_ROW], columns[P_ORDER]], *slots]
+        """Row and id of the orders a program has had: its own, and those in its slots."""
+        orders = [[columns[P_ROW], columns[P_ORDER]]] if columns[P_ROW] else []
+        if columns[P_SLOTS]:
+            orders += [order for order in self.w.slots[columns[P_SLOTS]].reshape(-1, 2).tolist() if order[0]]
+        return orders
 
     def transfer(self, giver: int, taker: int, contracts: int, price: int, book: int = 0) -> None:
         """Move contracts from one owner to another at a price, outside the book: positions at the start."""
@@ -430,14 +433,17 @@ class Market:
         self.w.clock[WOKEN] = 0
         return owner
 
+    def freeze_sigma(self, book: int = 0) -> None:
+        """Let owners go on seeing the volatility of now."""
+        self.w.stats[book, S_FROZEN_SIGMA2] = self.w.stats[book, S_EWMA_B]
+
     def show_vix(self, vix: float) -> None:
         """Set the VIX that catches attention."""
         self.w.stats[:, S_VIX] = vix
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
-        alarms = self.w.alarms[book]
-        alarms[BELOW], alarms[ABOVE] = below, above
+        self._alarms[book, BELOW], self._alarms[book, ABOVE] = below, above
 
     def tape(self, kind: int, entry: int) -> np.ndarray:
         """View of a tape's rows so far: (TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES) or (EVENT_TAPE, EVENTS)."""
@@ -453,7 +459,13 @@ class Market:
         if not room(self.b):
             self.b = grown(self.b)
         if not world_room(self.w):
-            self.w = _grown_world(self.w)
+            self._set_world(_grown_world(self.w))
+
+    def _set_world(self, w: World) -> None:
+        self.w = w
+        # One number at a time is written much faster through a memoryview than into the array.
+        self._new_program: tuple[Any, Any] = memoryview(w.programs[0]), memoryview(w.params[0])
+        self._alarms = memoryview(w.alarms)
 
 
 def _grown_world(w: World) -> World:

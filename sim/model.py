@@ -45,6 +45,7 @@ LAST_HALT = clock_ns("15:25")
 """From here on only the last level of the market-wide circuit breaker halts trading (NYSE rule 7.12)."""
 
 
+LOOKED = Ring("look")
 MOST_WAKES = 1000
 """A trader woken so often at one instant, nobody else between, would be woken for ever."""
 
@@ -161,7 +162,6 @@ class MarketModel(mesa.Model):
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
         self._woken, self._again = (-1, -1), 0
-        self._mids: list[tuple[int, float]] = []
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
 
@@ -214,7 +214,7 @@ class MarketModel(mesa.Model):
         self.market.start_session(start, *self.hours, round(2 * self.prior_close / TICK_POINTS))
         self.floor.clear()
         self.session_open = self.prior_close
-        self._mids = [(start, self.prior_close)]
+        self._bar_ends, self._mids = [start], [self.prior_close]
         self._freeze(start - 1)
         self._set_rules()
         for trader in in_turn(self.traders, start):
@@ -224,7 +224,7 @@ class MarketModel(mesa.Model):
             self._carry_out(trader, Ring("auction"), trader.prepare(View(self, trader)))
         self.market.open_auction()
         self.session_open = self.market.last() * TICK_POINTS or self.market.mid2() * TICK_POINTS / 2
-        self._mids = [(start, self.session_open)]
+        self._mids = [self.session_open]
         self._observe()
         self._freeze(start)
         self.market.start_pulse()
@@ -246,7 +246,7 @@ class MarketModel(mesa.Model):
         while True:
             code = self.market.advance(self._next_stop(end))
             self.floor.deliver()
-            if self._may_halt() and self.market.mid2() <= self._halts[0][0]:
+            if self.market.mid2() <= self._halts_at():
                 self._halt()
             if self.market.take_ring() or code == FILL:
                 self._wake_filled()
@@ -254,9 +254,10 @@ class MarketModel(mesa.Model):
             self._freeze(now)
             if self._reopens and now >= self._reopens:
                 self._reopen()
-            self._publish(now, wake=True)
+            if now >= self.news.next_time():
+                self._publish(now, wake=True)
             if code == LOOK:
-                self._wake(self.traders[self.market.take_woken() - 1], Ring("look"))
+                self._wake(self.traders[self.market.take_woken() - 1], LOOKED)
             mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
             for trader, ring in self.clock.due(now, mid2):
                 self._wake(trader, ring)
@@ -265,21 +266,20 @@ class MarketModel(mesa.Model):
 
     def _next_stop(self, end: int) -> int:
         """Set the kernel's price alarms; the time up to which it may run, now where one of them is crossed already."""
-        now, news = self.market.now, self.news.next_time()
+        now = self.market.now
         below, above = self.clock.levels() if not self.frozen else (-1, 2**62)
-        if self._may_halt():
-            below = max(below, self._halts[0][0])
+        below = max(below, self._halts_at())
         self.market.set_alarms(below, above)
         if self.market.rings() or not below < self.market.mid2() < above:
             return now
-        until = min(end, self.clock.next_time(), self.floor.next_arrival(), end if news is None else news)
+        until = min(end, self.clock.next_time(), self.floor.next_arrival(), self.news.next_time())
         if self.freeze_at_ns is not None and not self.frozen:
             until = min(until, self.freeze_at_ns)
         return max(now, min(until, self._reopens) if self._reopens else until)
 
-    def _may_halt(self) -> bool:
-        """Whether a fall could halt trading: not while it is halted or about to reopen."""
-        return bool(self._halts) and not self._reopens
+    def _halts_at(self) -> int:
+        """The mid at which trading is halted; none while it is halted or about to reopen."""
+        return self._halts[0][0] if self._halts and not self._reopens else -1
 
     def _publish(self, now: int, *, wake: bool) -> None:
         for item in self.news.publish(now):
@@ -296,7 +296,8 @@ class MarketModel(mesa.Model):
     def _close_bar(self) -> None:
         """End of a bar: the surface and the VIX move, at the close options are settled, records are taken."""
         now = self.market.now
-        self._mids.append((now, self.market.mid2() * TICK_POINTS / 2))
+        self._bar_ends.append(now)
+        self._mids.append(self.market.mid2() * TICK_POINTS / 2)
         self._observe()
         for trader in self.clock.moved(self.seen_vix, now):
             self._wake(trader, Ring("vol", self.seen_vix))
@@ -311,6 +312,7 @@ class MarketModel(mesa.Model):
         anyone = View(self, self.traders[0])
         prices = {field.name: getattr(anyone, field.name) for field in fields(Frozen) if field.name != "surface"}
         self.frozen = Frozen(**prices, surface=deepcopy(self.surface))
+        self.market.freeze_sigma()
 
     def _observe(self) -> None:
         """Let the surface see spot and realised volatility, then recompute VIX and VIX1D."""
@@ -359,7 +361,7 @@ class MarketModel(mesa.Model):
             return
         seen, now_seen = self._quotes_seen[trader.owner], self.market.count(QUOTES)
         self._quotes_seen[trader.owner] = now_seen
-        contracts = sum(self.floor.ordered(action, trader) for action in actions)
+        contracts = sum([self.floor.ordered(action, trader) for action in actions])
         decision = self.recorder.decision(self.market.now, trader, ring, (seen, now_seen), contracts, actions)
         for action in actions:
             self.floor.carry_out(action, trader, decision)
@@ -394,7 +396,7 @@ class MarketModel(mesa.Model):
     def mid_ago(self, minutes: int) -> float:
         """Mid at the last end of a bar that is at least so many minutes ago; the session's open where there is none."""
         until = self.market.now - minutes * MINUTE
-        return self._mids[max(bisect_right(self._mids, until, key=lambda entry: entry[0]) - 1, 0)][1]
+        return self._mids[max(bisect_right(self._bar_ends, until) - 1, 0)]
 
     def quotes(self) -> Quotes:
         """The options surface now."""

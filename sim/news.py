@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 
 from sim.surface import Event
 from sim.tables import NewsItem, Scenario
-from sim.units import DAY, MINUTE
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A piece of news that is out: when, and what it did, in percent."""
-
-    time_ns: int
-    name: str
-    value_pct: float
-    bitcoin_pct: float
+from sim.units import DAY, MINUTE, NEVER
 
 
 def since_last_close(scenario: Scenario, day: int) -> list[tuple[int, NewsItem]]:
@@ -42,15 +31,15 @@ class News:
         self._waiting = sorted(((item.at_ns(first_day), item) for item in items), key=lambda entry: entry[0])
         self.value = value_points
         self.sentiment = 0.0
-        self.heard: list[Heard] = []
+        self._moves: dict[str, list[tuple[int, float]]] = {"value_pct": [], "bitcoin_pct": []}
 
     def events(self) -> list[Event]:
         """The scheduled events among the news, with the variance that each adds to options that outlive it."""
         return [Event(item.name, item.event_variance, at) for at, item in self._waiting if item.event_variance > 0]
 
-    def next_time(self) -> int | None:
-        """Time of the next item."""
-        return self._waiting[0][0] if self._waiting else None
+    def next_time(self) -> int:
+        """Time of the next item, NEVER if there is none."""
+        return self._waiting[0][0] if self._waiting else NEVER
 
     def publish(self, now: int) -> Iterator[NewsItem]:
         """Let out, one by one, what is due."""
@@ -63,15 +52,19 @@ class News:
                 self.value = before * (1 + item.value_pct / 100)
             if item.value_pct is not None or item.value_points is not None or item.sentiment:
                 self.sentiment = item.sentiment
-            self.heard.append(Heard(at, item.name, 100 * (self.value / before - 1), item.bitcoin_pct))
+            self._note("value_pct", at, 100 * (self.value / before - 1))
+            self._note("bitcoin_pct", at, item.bitcoin_pct)
             yield item
 
-    def faded(self, column: str, decay_minutes: float, now: int) -> float:
-        """Sum over what is out of a column of `Heard`, each fading exponentially with its age."""
+    def _note(self, what: str, at: int, pct: float) -> None:
+        if pct:
+            self._moves[what].append((at, pct))
+
+    def faded(self, what: str, decay_minutes: float, now: int) -> float:
+        """Sum of all moves so far of "value_pct" or "bitcoin_pct", each fading exponentially with its age."""
         total = 0.0
-        for heard in self.heard:
-            if pct := getattr(heard, column):
-                total += pct * math.exp(-(now - heard.time_ns) / MINUTE / decay_minutes)
+        for at, pct in self._moves[what]:
+            total += pct * math.exp(-(now - at) / MINUTE / decay_minutes)
         return total
 
     def days_to_event(self, now: int) -> float:

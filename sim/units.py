@@ -24,6 +24,8 @@ SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
+NEVER = 2**62
+"""A time after all others."""
 
 
 def ticks(points: float) -> int:

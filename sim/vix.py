@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sim.clock import YEAR_DAYS
-from sim.greeks import Bools, Floats, Ints
+from sim.greeks import Floats, Ints, strip_variance
 from sim.surface import Surface
 from sim.units import MINUTE
 
@@ -50,20 +50,7 @@ class Strip(NamedTuple):
 
 def total_variance(strip: Strip) -> float:
     """Total variance to the expiry of a strip, sigma^2 T; 0 when it is over or no strike has two bids."""
-    both = np.flatnonzero((strip.call > 0) & (strip.put > 0))
-    if strip.minutes <= 0 or not both.size:
-        return 0.0
-    near = both[np.argmin(np.abs(strip.call[both] - strip.put[both]))]
-    forward = strip.strike[near] + strip.call[near] - strip.put[near]
-    centre = max(int(strip.strike.searchsorted(forward, side="right")) - 1, 0)
-    put, call = strip.put[:centre], strip.call[centre + 1 :]
-    price = np.concatenate((put, [0.5 * (strip.call[centre] + strip.put[centre])], call))
-    chosen = np.concatenate((_bid(put[::-1])[::-1], [True], _bid(call)))
-    strike, price = strip.strike[chosen], price[chosen]
-    # Half the distance between the neighbours; at the ends that to the only one, and for the last strike with a bid the
-    # listed ones are its neighbours.
-    width = np.gradient(strike) if strike.size > 1 else np.gradient(strip.strike)[chosen]
-    return float(2 * (width / strike**2) @ price - (forward / strip.strike[centre] - 1) ** 2)
+    return strip_variance(strip.strike, strip.call, strip.put) if strip.minutes > 0 else 0.0
 
 
 def index(near: Strip, later: Strip, minutes: float, year_minutes: float) -> float:
@@ -111,12 +98,3 @@ def _strips(surface: Surface, now_ns: int, spot: float, rows: Ints, minutes: Flo
 
 def _quoted(price: Floats) -> Floats:
     return np.where(price < SMALLEST_BID, 0.0, price)
-
-
-def _bid(price: Floats) -> Bools:
-    """Options used, going outward: those with a price, up to the first two in a row without."""
-    chosen: Bools = price > 0
-    pairs = np.flatnonzero(~(chosen[1:] | chosen[:-1]))
-    if pairs.size:
-        chosen[pairs[0] :] = False
-    return chosen

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.kernel.jit import JIT
+
 BIDS, ASKS, BUY_STOPS, SELL_STOPS = range(4)
 LANES = 4
 
@@ -160,8 +162,8 @@ def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int 
     state = Books(
         table=np.zeros((n_books * LANES, TREE_START + TREE_WORDS), np.int64),
         pages=np.zeros((pages, 2), np.int64),
-        levels=np.zeros(pages * PAGE, LEVEL).view(np.recarray),
-        orders=np.zeros(orders, ORDER).view(np.recarray),
+        levels=_records(pages * PAGE, LEVEL),
+        orders=_records(orders, ORDER),
         stops=np.zeros((orders, 2), np.int64),
         books=np.zeros((n_books, 16), np.int64),
         counts=np.zeros(15, np.int64),
@@ -173,3 +175,9 @@ def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int 
     state.books[:, BAND_HI] = np.iinfo(np.int64).max
     state.books[:, BAND_LO] = np.iinfo(np.int64).min
     return state
+
+
+def _records(rows: int, kind: np.dtype) -> np.ndarray:
+    """Rows whose fields are attributes: numba's always are, and it finds the type of a plain array at once."""
+    empty = np.zeros(rows, kind)
+    return empty if JIT else empty.view(np.recarray)
