@@ -1,9 +1,8 @@
 """ETF macro traders: follow news, momentum, bitcoin and one another, in clips of an index fund.
 
-A trader looks about once a minute; how often it trades grows with volatility and, as the share of funds in the tape does,
-with the VIX. Its side is a logit of its signal (Brock and Hommes 1998; Lux 1995 for herding); its peers are its neighbours in a small
-world (Watts and Strogatz 1998). The arbitrage between fund and future is taken as immediate, so its clips reach the
-future.
+A trader looks about once a minute; how often it trades grows with the volatility it sees, which side it takes is a
+logit of its signal (Brock and Hommes 1998; Lux 1995 for herding). Its peers are its neighbours in a small world
+(Watts and Strogatz 1998). The arbitrage between fund and future is taken as immediate, so its clips reach the future.
 """
 
 from __future__ import annotations
@@ -27,14 +26,12 @@ class MacroTrader(Trader):
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="study")
         attention: float = number(
-            0.25, 0, 10, "1", "chance of trading at a look where volatility and VIX are the references", source="study"
+            0.25, 0, 10, "1", "chance of trading at a look at the reference volatility", source="study"
         )
         reference_vol_points: float = number(
-            2.6, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="Parkinson range at a VIX of 16"
+            1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"
         )
         attention_power: float = number(1.25, 0, 4, "1", "growth of attention with volatility", source="study")
-        reference_vix: float = number(16.0, 1, 100, "%", "VIX of a calm day", source="Cboe, September and October 2025")
-        vix_power: float = number(2.25, 0, 6, "1", "growth of attention with the VIX", source="study")
         clip_contracts: float = number(84.0, 1, 10_000, "contracts", "median clip", source="study")
         clip_log_sd: float = number(0.6, 0, 3, "1", "standard deviation of its logarithm", source="study")
         limit_contracts: float = number(
@@ -83,8 +80,7 @@ class MacroTrader(Trader):
         self.side = 0
         self.peers: Sequence[MacroTrader] = ()
         p = self.p
-        vol, vix = (p.reference_vol_points, p.attention_power), (p.reference_vix, p.vix_power)
-        self.looks = Attention(p.every_seconds, p.attention, *vol, *vix)
+        looks = Attention(p.every_seconds, p.attention, p.reference_vol_points, p.attention_power)
         self.wakes: list[Alarm] = [looks, OnNews()]
 
     @classmethod
@@ -108,12 +104,14 @@ class MacroTrader(Trader):
         news = p.news * view.news_pct(p.news_decay_minutes) + p.bitcoin * view.bitcoin_pct(p.bitcoin_decay_minutes)
         return news + momentum + p.herding * herd
 
+    def eager(self, view: View) -> float:
+        """Chance of trading at a look."""
+        return self.p.attention * (view.realised_vol / self.p.reference_vol_points) ** self.p.attention_power
+
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Trade a clip on the side of the signal."""
         p = self.p
-        if ring.kind == "open" or (
-            ring.kind == "news" and self.draw.uniform() > self.looks.chance_at(view.realised_vol, view.vix)
-        ):
+        if ring.kind == "open" or (ring.kind == "news" and self.draw.uniform() > self.eager(view)):
             return []
         buys = 0.5 * (1 + math.tanh(0.5 * p.choice * self.signal(view)))
         self.side = 1 if self.draw.uniform() < buys else -1

@@ -14,6 +14,8 @@ from pydantic import model_validator
 from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number, numbers
 from sim.view import View
 
+REFERENCE_DEPTH_MUSD = 5.0
+
 
 class NoiseTrader(Trader):
     """Sends its share of the noise."""
@@ -49,7 +51,7 @@ class NoiseTrader(Trader):
             0.01,
             100,
             "points/sqrt(min)",
-            "volatility of activity one",
+            "volatility of activity one in a book of $5M; in others inverse to depth",
             source="study",
         )
         u_base: float = number(0.88, 0, 10, "1", "pace at midday", source="study")
@@ -67,8 +69,9 @@ class NoiseTrader(Trader):
         """Start the streams with the session."""
         p = self.p
         share = p.contracts_per_second / self.crowd_size
+        usual_vol = p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd
         return [
-            Activity(p.feedback, p.activity_cap, p.reference_vol_points, p.u_base, p.u_rise),
+            Activity(p.feedback, p.activity_cap, usual_vol, p.u_base, p.u_rise),
             NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective),
             Metaorders(
                 share * p.metaorder_share,

@@ -263,8 +263,6 @@ class Floor:
             k.RATE: 1.0 / alarm.every_seconds,
             k.CHANCE: alarm.chance,
             k.CALM_SIGMA: alarm.reference_vol / TICK_POINTS,
-            k.CALM_VIX: alarm.reference_vix,
-            k.VIX_POWER: alarm.vix_power,
             k.POWER: alarm.power,
         }
         self._replace(alarm, trader, {k.P_KIND: k.ATTENTION}, params)

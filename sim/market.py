@@ -103,7 +103,6 @@ from sim.kernel.world import (
     S_TWO_SIDED,
     S_U_BASE,
     S_U_RISE,
-    S_VIX,
     S_VOLUME_RATE,
     SEEN_AT,
     SEEN_POSITION,
@@ -436,10 +435,6 @@ class Market:
     def freeze_sigma(self, book: int = 0) -> None:
         """Let owners go on seeing the volatility of now."""
         self.w.stats[book, S_FROZEN_SIGMA2] = self.w.stats[book, S_EWMA_B]
-
-    def show_vix(self, vix: float) -> None:
-        """Set the VIX that catches attention."""
-        self.w.stats[:, S_VIX] = vix
 
     def set_alarms(self, below: int, above: int, book: int = 0) -> None:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""

@@ -323,7 +323,6 @@ class MarketModel(mesa.Model):
         self.surface.observe(now, spot, self.market.hourly_sigma() * TICK_POINTS / spot * math.sqrt(YEAR_MINUTES))
         self._option_cache = (-1, None)
         self.vix, self.vix1d = vix(self.surface, now, spot), vix1d(self.surface, now, spot)
-        self.market.show_vix(self.seen_vix)
 
     def _close_session(self) -> None:
         self.market.check()

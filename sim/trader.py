@@ -72,8 +72,7 @@ class Attention:
     """Ring at a look at the market that catches attention.
 
     Looks are a Poisson stream, one in `every_seconds`; each rings with the chance `chance` x (volatility /
-    `reference_vol`)^`power` x (VIX / `reference_vix`)^`vix_power`, where volatility is `view.realised_vol`, it and its
-    reference in points a square-root minute, and VIX is `view.vix`.
+    `reference_vol`)^`power`, where volatility is `view.realised_vol` and both are in points a square-root minute.
     A trader has one such alarm; armed again unchanged, its stream goes on.
     """
 
@@ -81,12 +80,6 @@ class Attention:
     chance: float
     reference_vol: float
     power: float
-    reference_vix: float = 16.0
-    vix_power: float = 0.0
-
-    def chance_at(self, vol: float, vix: float) -> float:
-        """The chance at a volatility and a VIX."""
-        return self.chance * (vol / self.reference_vol) ** self.power * (vix / self.reference_vix) ** self.vix_power
 
 
 type Alarm = At | Below | Above | OnNews | OnFill | OnVol | Attention

@@ -17,7 +17,6 @@ from sim.kernel.wheel import schedule
 from sim.kernel.world import (
     ALPHA,
     CALM_SIGMA,
-    CALM_VIX,
     CAP,
     CHANCE,
     CHILDREN,
@@ -43,12 +42,10 @@ from sim.kernel.world import (
     REACH,
     S_EWMA_B,
     S_FROZEN_SIGMA2,
-    S_VIX,
     SECOND,
     SELECTIVE,
     SIZE,
     SIZE_SCALE,
-    VIX_POWER,
     WOKEN,
     WRITTEN,
     X_QTY,
@@ -115,14 +112,12 @@ def children(b, w, p):
 
 @inline
 def attend(w, p):
-    """A stream of looks at the market, each of which wakes the owner with a chance that grows with volatility and VIX."""
+    """A stream of looks at the market, each of which wakes the owner with a chance that grows with volatility."""
     index, book = w.programs[p, P_INDEX], w.programs[p, P_BOOK]
     next_candidate(w, p)
     frozen = w.stats[book, S_FROZEN_SIGMA2]
     sigma = math.sqrt(frozen if frozen >= 0.0 else w.stats[book, S_EWMA_B])
-    by_sigma = (sigma / w.params[p, CALM_SIGMA]) ** w.params[p, POWER]
-    by_vix = (w.stats[book, S_VIX] / w.params[p, CALM_VIX]) ** w.params[p, VIX_POWER]
-    chance = w.params[p, CHANCE] * by_sigma * by_vix
+    chance = w.params[p, CHANCE] * (sigma / w.params[p, CALM_SIGMA]) ** w.params[p, POWER]
     if uniform(w.programs[p, P_KEY], index, 2) < chance:
         w.clock[WOKEN] = w.programs[p, P_OWNER]
 

@@ -65,9 +65,9 @@ SELECTIVE = 4
 """NOISE, META, CHILDREN: share of orders that take no more than the best queue. (SIZE: mean order size.)"""
 Q_LOW, Q_HIGH, ALPHA, PART_LOW, PART_HIGH, FLOW = 5, 6, 7, 8, 9, 10
 """META: range and tail exponent of metaorder sizes, range of participation, contracts a second it is a share of."""
-CHANCE, CALM_SIGMA, POWER, CALM_VIX, VIX_POWER = 2, 3, 4, 5, 6
-"""ATTENTION: chance that a look wakes the owner where volatility is CALM_SIGMA (ticks a square-root minute) and the VIX
-CALM_VIX, and the powers of the two with which it grows."""
+CHANCE, CALM_SIGMA, POWER = 2, 3, 4
+"""ATTENTION: chance that a look wakes the owner where volatility is CALM_SIGMA (ticks a square-root minute), and the
+power of volatility with which it grows."""
 POV = 5
 """SCHEDULE: largest share of the market's volume (0 = no bound). (SIZE: mean child.) TOUCH: RATE, SIZE."""
 TARGET, SHAPE, SHAPE_MAX, DEPTH, SKEW, MAX_INVENTORY, MEMORY, BETA, SIGMA_REF, H_LOW, H_HIGH, LOOKS, TILT = range(2, 15)
@@ -109,12 +109,11 @@ SLOTS = 16
     S_NOTIONAL,
     S_PACE_UNTIL,
     S_FROZEN_SIGMA2,
-    S_VIX,
-) = range(24)
+) = range(23)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
 memories, contracts a second, time integrals (ns) of spread, one-tick spread, two-sidedness and what the contracts at
 the best quotes are worth; the time before which the pace does not change; the variance that owners see instead of the
-second memory's, below 0 where they see that; the VIX that they see."""
+second memory's, below 0 where they see that."""
 
 BELOW, ABOVE, LADDERS, LOOKING = range(4)
 """Columns of `alarms`: the nearest price alarms, in half ticks of the mid; the book's first ladder, and whether one of
@@ -153,7 +152,7 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
         programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
-        stats=np.zeros((n_books, 24)),
+        stats=np.zeros((n_books, 23)),
         alarms=np.zeros((n_books, 4), np.int64),
         pending=np.zeros((2, 10), np.int64),
     )
