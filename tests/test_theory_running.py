@@ -168,7 +168,7 @@ def agreement(gain: float, work_s: float, seeds: Sequence[int]) -> tuple[float, 
 def test_a_hedger_multiplies_volatility_by_one_over_one_minus_the_gain(work_s):
     """To 15 % up to gains of .35 of either sign; 20 days of seeds 1 to 5, all worlds paired day by day.
 
-    Worst are short hedgers at .35: +8.8 % (standard error 1.7, of it 1.5 from lambda) over 60 s, -8.6 % (1.5) over
+    Worst are short hedgers at .35: +8.8 % (standard error 1.7, most of it that of lambda) over 60 s, -8.6 % (1.5) over
     300 s. Other seeds would fail it at the worst of the cells by 3.6 standard errors: once in 6,000.
     """
     found = {gain: agreement(gain, work_s, SEEDS) for gain in (-0.35, -0.2, 0.2, 0.35)}
