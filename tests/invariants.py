@@ -10,12 +10,7 @@ from sim.kernel.state import (
     BEST,
     BUY_STOPS,
     CASH,
-    COUNT,
     HALTED,
-    HEAD,
-    ID,
-    KEY,
-    LANE,
     LANES,
     LAST,
     LIVE,
@@ -23,11 +18,8 @@ from sim.kernel.state import (
     NO_KEY,
     ORDER_TOP,
     POSITION,
-    QTY,
     SELL_STOPS,
     STOPS,
-    TAIL,
-    VOLUME,
     Books,
 )
 
@@ -35,14 +27,14 @@ from sim.kernel.state import (
 def assert_sound(b: Books) -> None:
     """Queues, levels, counts, best prices and the ledger agree; nothing is crossed, no reached stop still waits."""
     orders = b.orders[: b.counts[ORDER_TOP]]
-    live = [row for row in orders[:, QTY].nonzero()[0].tolist() if row]
-    assert (orders[live, QTY] > 0).all()
-    assert len(set(orders[live, ID].tolist())) == len(live), "an id is live twice"
-    resting = sum(1 for row in live if orders[row, LANE] & 3 < BUY_STOPS)
+    live = [row for row in orders["qty"].nonzero()[0].tolist() if row]
+    assert (orders[live]["qty"] > 0).all()
+    assert len(set(orders[live]["id"].tolist())) == len(live), "an id is live twice"
+    resting = sum(1 for row in live if orders[row]["lane"] & 3 < BUY_STOPS)
     assert (b.counts[LIVE], b.counts[STOPS]) == (resting, len(live) - resting)
     by_lane: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     for row in live:
-        by_lane[int(orders[row, LANE])][int(orders[row, KEY])].append(row)
+        by_lane[int(orders[row]["lane"])][int(orders[row]["key"])].append(row)
     for lane in range(LANES * len(b.books)):
         assert_lane(b, lane, by_lane[lane])
     for book in range(len(b.books)):
@@ -56,14 +48,14 @@ def assert_lane(b: Books, lane: int, expected: dict[int, list[int]]) -> None:
     while key != NO_KEY:
         seen.append(key)
         level = b.levels[level_at(b, lane, key)]
-        row, before, queue = int(level[HEAD]), 0, []
+        row, before, queue = int(level["head"]), 0, []
         while row:
-            assert b.orders[row].prev == before
+            assert b.orders[row]["prev"] == before
             queue.append(row)
-            row, before = int(b.orders[row].next), row
-        assert level[TAIL] == before
+            row, before = int(b.orders[row]["next"]), row
+        assert level["tail"] == before
         assert sorted(queue) == expected[key]
-        assert (level[COUNT], level[VOLUME]) == (len(queue), b.orders[queue].qty.sum())
+        assert (level["count"], level["volume"]) == (len(queue), b.orders[queue]["qty"].sum())
         key = int(next_key(b, lane, key + 1)) if key + 1 < NO_KEY else NO_KEY
     assert seen == sorted(expected)
 

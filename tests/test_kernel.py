@@ -108,10 +108,10 @@ def test_wheel_is_a_queue_in_order_of_time(entries: list[tuple[int, int]]) -> No
 
 def test_wheel_gives_nothing_before_its_time() -> None:
     w = new_world(1, ladders=0)
-    schedule(w, 5 << k.BUCKET_BITS, 7, 8, 9)
+    schedule(w, 5 << k.BUCKET_BITS, 3, 8, 9)
     assert first(w, (5 << k.BUCKET_BITS) - 1) == 0
     node = first(w, 5 << k.BUCKET_BITS)
-    assert w.nodes[node, [k.N_KIND, k.N_REF, k.N_ID]].tolist() == [7, 8, 9]
+    assert w.nodes[node, [k.N_WHAT, k.N_ID]].tolist() == [8 * k.KINDS + 3, 9]
 
 
 TURN = 1 << (k.BUCKET_BITS + k.TURN_BITS)
@@ -160,13 +160,13 @@ def test_uniform_draws_are_uniform_and_independent() -> None:
 def test_exponential_geometric_and_pareto_have_their_means() -> None:
     x = np.array([draws.exponential(KEY, index, 0) for index in range(N_DRAWS)])
     assert abs(x.mean() - 1) < 5 / math.sqrt(N_DRAWS)
-    g = np.array([draws.geometric(KEY, index, 1, 3.5) for index in range(N_DRAWS)])
+    g = np.array([draws.geometric(KEY, index, 1, draws.geometric_scale(3.5)) for index in range(N_DRAWS)])
     assert g.min() == 1
     assert abs(g.mean() - 3.5) < 5 * math.sqrt(3.5 * 2.5 / N_DRAWS)
     p = np.array([draws.pareto(KEY, index, 2, 20.0, 6000.0, 1.5) for index in range(N_DRAWS)])
     assert 20 <= p.min() <= p.max() <= 6000
     assert abs((p > 80).mean() - 0.125) < 5 * math.sqrt(0.125 / N_DRAWS)
-    assert [draws.geometric(KEY, index, 1, 1.0) for index in range(9)] == [1] * 9
+    assert [draws.geometric(KEY, index, 1, draws.geometric_scale(1.0)) for index in range(9)] == [1] * 9
 
 
 @settings(deadline=None)
@@ -183,7 +183,7 @@ sys.path.insert(0, {folder!r})
 from sim.kernel import draws
 from markets import busy, trades
 marks = [float(f(5, i, w, *more)) for i in range(400) for w in range(4) for f, more in (
-    (draws.uniform, ()), (draws.exponential, ()), (draws.geometric, (3.5,)), (draws.pareto, (20.0, 6000.0, 1.5)))]
+    (draws.uniform, ()), (draws.exponential, ()), (draws.geometric, (2.97,)), (draws.pareto, (20.0, 6000.0, 1.5)))]
 print(hashlib.sha256(repr(marks).encode()).hexdigest())
 market = busy()
 market.advance(15 * 10**9)
@@ -317,7 +317,7 @@ def test_latent_orders_come_and_live_as_their_marks_say() -> None:
         side = draws.hashed(KEY, index, 2) & 1
         away = 1 + int(draws.uniform(KEY, index, 3) * reach)
         price = 1000 + away if side else 1001 - away
-        expected.append((now, draws.geometric(KEY, index, 4, 5.0), price, -1 if side else 1))
+        expected.append((now, draws.geometric(KEY, index, 4, draws.geometric_scale(5.0)), price, -1 if side else 1))
     assert [tuple(row) for row in new[:, [0, 3, 4, 5]].tolist()] == expected
     for index, row in enumerate(new, start=1):
         dies = int(row[0]) + int(draws.exponential(KEY, index, 5) * life * 1e9)
@@ -338,7 +338,7 @@ def test_noise_is_thinned_from_the_same_candidates(pace: float) -> None:
             break
         if draws.uniform(KEY, index, 1) * cap < pace:
             side = draws.hashed(KEY, index, 2) & 1
-            expected.append((now, draws.geometric(KEY, index, 3, 3.5), 1 - 2 * side))
+            expected.append((now, draws.geometric(KEY, index, 3, draws.geometric_scale(3.5)), 1 - 2 * side))
     assert trades(m)[:, [T_TIME, T_SIZE, T_SIDE]].tolist() == [list(row) for row in expected]
 
 
@@ -465,7 +465,7 @@ def test_touch_follows_the_best_price() -> None:
     for bid in (1000, 1003, 1004, 1007):
         m.send(1, OP_LIMIT, side=BIDS, price=bid, size=5)
         m.advance(m.now + 5 * SECOND)
-        mine = [row for row in resting(m.b, 0) if int(m.b.orders[touch_row(m, touch), 6]) == row[2]]
+        mine = [row for row in resting(m.b, 0) if int(m.b.orders[touch_row(m, touch)]["id"]) == row[2]]
         assert mine == [(BIDS, bid, mine[0][2], 30)], "at the best price, all of it"
     assert m.position(2) == 0
 

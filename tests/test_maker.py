@@ -17,20 +17,7 @@ from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.codes import OK, OP_CANCEL, OP_LIMIT, OP_MARKET
 from sim.kernel.ladder import key_of
-from sim.kernel.state import (
-    ASKS,
-    BIDS,
-    EVENT_NEW,
-    EVENT_TAPE,
-    EVENTS,
-    KEY,
-    LANE,
-    OWNER,
-    QTY,
-    QUOTE_TAPE,
-    QUOTES,
-    SEQ,
-)
+from sim.kernel.state import ASKS, BIDS, EVENT_NEW, EVENT_TAPE, EVENTS, QUOTE_TAPE, QUOTES, SEQ
 from sim.market import Market, resting
 
 PLACES, SIGMA2 = 6, 256.0
@@ -70,11 +57,11 @@ def make(m: Market, owner: int, displayed: float, most: float = 1e9, refill: flo
 def shown(m: Market) -> dict[int, dict[tuple[int, int], int]]:
     """Contracts that everybody shows, by owner, then by side and places behind the best price."""
     found: dict[int, dict[tuple[int, int], int]] = {owner: {} for owner in (STRANGER, *MAKERS)}
-    for row in m.b.orders[m.b.orders[:].qty > 0]:
-        side = int(row[LANE]) & 3
-        price = int(key_of(side, int(row[KEY])))
+    for row in m.b.orders[m.b.orders["qty"] > 0]:
+        side = int(row["lane"]) & 3
+        price = int(key_of(side, int(row["key"])))
         place = side, price - 1001 if side == ASKS else 1000 - price
-        found[int(row[OWNER])][place] = found[int(row[OWNER])].get(place, 0) + int(row[QTY])
+        found[int(row["owner"])][place] = found[int(row["owner"])].get(place, 0) + int(row["qty"])
     return found
 
 
@@ -290,7 +277,8 @@ def test_empty_side_is_quoted_at_the_last_mid_at_once(side: int) -> None:
     for owner in MAKERS:
         program(m, k.LADDER, LADDER | {k.RATE: 1e-9, k.TARGET: 10.0}, owner=owner, P_KEY=77 + owner)
     m.send(5, OP_MARKET, side=1 - side, size=1)
-    assert not any(key_of(int(row[LANE]) & 3, int(row[KEY])) == price_at(side, 0) for row in m.b.orders if row[QTY])
+    live = m.b.orders[m.b.orders["qty"] > 0]
+    assert not any(key_of(int(row["lane"]) & 3, int(row["key"])) == price_at(side, 0) for row in live)
     m.advance(SECOND)
     assert of_makers(shown(m), (side, 0)) > 0
     assert m.mid2() == 2001

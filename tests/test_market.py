@@ -15,7 +15,7 @@ from sim.analysis import domino_graph
 from sim.floor import pareto_mean
 from sim.kernel import world as k
 from sim.kernel.draws import pareto
-from sim.kernel.state import ID, OWNER, QTY, T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
+from sim.kernel.state import T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
 from sim.market import resting
 from sim.model import MarketModel
 from sim.trader import (
@@ -236,7 +236,7 @@ def test_messages_under_way_overtake_by_latency_alone() -> None:
         trader.latency_ns = latency
         at(trader, OPEN + SECOND, Limit(1, 6590.0), Limit(2, 6590.0))
     run(model, 1)
-    owners = {int(row[ID]): int(row[OWNER]) for row in model.market.b.orders if row[QTY]}
+    owners = {int(row["id"]): int(row["owner"]) for row in model.market.b.orders if row["qty"]}
     queue = [owners[order] for _, price, order, _ in resting(model.market.b, 0) if price == 4 * 6590]
     assert queue == [1, 1, 3, 3, 2, 2]
 
@@ -360,7 +360,7 @@ def test_quote_replaces_quote_however_often() -> None:
     one.wakes = lambda view: [At(view.later(7))]
     run(model, 3)
     rows = model.market.b.orders
-    shown = rows[rows[:, OWNER] == one.owner, QTY].sum()
+    shown = rows[rows["owner"] == one.owner]["qty"].sum()
     assert 0 < shown < 2 * 5 * sum(1 + 0.35 * min(j, 6) for j in range(10)) * 1.6
 
 

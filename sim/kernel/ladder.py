@@ -126,7 +126,7 @@ def next_key_of_page(b, lane, page):
 @inline
 def push(b, row):
     """Put an order at the back of the queue at its key."""
-    lane, key = b.orders[row].lane, b.orders[row].key
+    lane, key = b.orders[row].lane, np.int64(b.orders[row].key)
     if b.table[lane, key >> PAGE_BITS] == 0:
         open_page(b, lane, key >> PAGE_BITS)
     level = level_at(b, lane, key)
@@ -148,7 +148,7 @@ def push(b, row):
 @inline
 def unlink(b, row):
     """Take an order out of its queue; its open size leaves the level with it."""
-    lane, key = b.orders[row].lane, b.orders[row].key
+    lane, key = b.orders[row].lane, np.int64(b.orders[row].key)
     level = level_at(b, lane, key)
     before, after = b.orders[row].prev, b.orders[row].next
     if before == 0:

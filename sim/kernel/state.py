@@ -20,10 +20,10 @@ LANES = 4
 
 ORDER = np.dtype(
     [
-        ("key", np.uint32),
+        ("key", np.int32),
         ("qty", np.int32),
-        ("owner", np.uint32),
-        ("lane", np.uint32),
+        ("owner", np.int32),
+        ("lane", np.int32),
         ("prev", np.uint32),
         ("next", np.uint32),
         ("id", np.int32),
@@ -31,7 +31,7 @@ ORDER = np.dtype(
     ]
 )
 """A row of `orders`, half a cache line: most orders rest for long and are touched twice. `id` is unique among live
-ones; a stale handle (row, id) is recognised by it. Rows are unsigned: numba need not ask then whether an index counts
+ones; a stale handle (row, id) is recognised by it. Links are unsigned: numba need not ask then whether an index counts
 from the end."""
 LEVEL = np.dtype([("volume", np.int64), ("head", np.uint32), ("tail", np.uint32), ("count", np.int64)])
 """A row of `levels`: contracts, first and last order, orders."""
