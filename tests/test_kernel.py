@@ -498,6 +498,17 @@ def test_touch_counts_its_fills(size: int, key: int, hits: list[int]) -> None:
 TOUCH_MARKET = deep()
 
 
+def test_touch_takes_a_child_lost_to_self_trade_prevention_for_no_fill() -> None:
+    m = deep()
+    touch = program(m, k.TOUCH, {k.RATE: 2.0, k.SIZE: 1000.0}, P_SIDE=BIDS, P_LEFT=30)
+    m.advance(5 * SECOND)
+    assert m.is_live(touch_row(m, touch), int(m.w.programs[touch[0], k.P_ORDER]))
+    m.send(2, OP_MARKET, side=ASKS, size=m.best(BIDS)[1])
+    assert not m.is_live(touch_row(m, touch), int(m.w.programs[touch[0], k.P_ORDER]))
+    m.advance(10 * SECOND)
+    assert m.left(touch) == 30, "it trades with others alone"
+
+
 # Ladders
 
 

@@ -9,7 +9,7 @@ from sim.kernel.draws import exponential, geometric
 from sim.kernel.jit import inline
 from sim.kernel.ladder import key_of
 from sim.kernel.programs import LONGEST, affordable, again, best, is_live, stop, take, write
-from sim.kernel.state import MOVED
+from sim.kernel.state import MOVED, T_MAKER_ID, T_SIZE, T_TAKER_ID, TRADE_TAPE, TRADES
 from sim.kernel.world import (
     NOW,
     P_BOOK,
@@ -21,8 +21,8 @@ from sim.kernel.world import (
     P_LEFT,
     P_LIMIT,
     P_ORDER,
-    P_POSTED,
     P_ROW,
+    P_SEEN,
     P_SIDE,
     POV,
     RATE,
@@ -73,12 +73,18 @@ def work(b, w, p):
 
 @inline
 def count_fills(b, w, p):
-    """What has been filled of a touch program's resting child since it last looked."""
+    """Take off what a touch program's resting child has traded since the last look: O(trades since then).
+
+    Its size alone does not tell: self-trade prevention may have taken it out of the book.
+    """
     programs = w.programs
-    row = programs[p, P_ROW]
-    held = b.orders[row].qty if is_live(b, row, programs[p, P_ORDER]) else 0
-    programs[p, P_LEFT] -= programs[p, P_POSTED] - held
-    programs[p, P_POSTED] = held
+    if programs[p, P_ROW] == 0:
+        return
+    order = programs[p, P_ORDER]
+    for n in range(programs[p, P_SEEN], b.counts[TRADES]):
+        if b.tape[TRADE_TAPE, n, T_MAKER_ID] == order or b.tape[TRADE_TAPE, n, T_TAKER_ID] == order:
+            programs[p, P_LEFT] -= b.tape[TRADE_TAPE, n, T_SIZE]
+    programs[p, P_SEEN] = b.counts[TRADES]
 
 
 @inline
@@ -113,6 +119,6 @@ def after_touch(b, w, p, row, traded):
     if op == OP_MODIFY:
         return
     programs[p, P_LEFT] -= traded
+    programs[p, P_SEEN] = b.counts[TRADES]
     programs[p, P_ROW] = row if op == OP_LIMIT else 0
     programs[p, P_ORDER] = b.orders[row].id if op == OP_LIMIT and row != 0 else -1
-    programs[p, P_POSTED] = b.orders[row].qty if op == OP_LIMIT and row != 0 else 0

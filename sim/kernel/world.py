@@ -39,7 +39,7 @@ BUCKETS, TURNS = 1 << TURN_BITS, 1 << 12
     P_LIMIT,
     P_ROW,
     P_ORDER,
-    P_POSTED,
+    P_SEEN,
     P_SLOTS,
     P_NEXT,
     P_IDLE,
@@ -49,10 +49,10 @@ BUCKETS, TURNS = 1 << TURN_BITS, 1 << 12
     P_PLACE,
 ) = range(22)
 """Columns of `programs`, in whose row 0 Python writes what a new one is to be. P_ID recognises a stale timer; P_ROW,
-P_ORDER, P_POSTED are a resting child order; P_NEXT is the next free program, or the next ladder of the book; a schedule
-with P_IDLE only waits anew when its timer rings; P_LOOK, P_LOOK_AT are key and time of a ladder's next look at the
-spread; P_BASE, P_PLACE are the best price of P_SIDE at which its present look began, and how many ticks behind it the
-look has come."""
+P_ORDER are a resting child order, P_SEEN is the number of trades when its owner last looked at it; P_NEXT is the next
+free program, or the next ladder of the book; a schedule with P_IDLE only waits anew when its timer rings; P_LOOK,
+P_LOOK_AT are key and time of a ladder's next look at the spread; P_BASE, P_PLACE are the best price of P_SIDE at which
+its present look began, and how many ticks behind it the look has come."""
 
 NONE, LATENT, NOISE, META, CHILDREN, SCHEDULE, TOUCH, LADDER, ATTENTION = range(9)
 """Kinds of programs."""
