@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from sim.kernel.draws import hash_chain
@@ -30,6 +29,7 @@ from sim.model import MarketModel
 from sim.records import write_run
 from sim.scenario import load
 from sim.tables import Scenario
+from sim.terminal import console
 from sim.units import NEVER
 
 CHAIN_STEPS = 100_000_000
@@ -177,6 +177,6 @@ def table(rows: Iterable[dict[str, Any]]) -> Table:
 def main(scenario: str | Path = "configs/nov20.toml", out: str | Path = "bench.json") -> None:
     """Measure, print the table, write the file."""
     rows = measure(load(scenario))
-    Console().print(table(rows))
+    console().print(table(rows))
     machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
     Path(out).write_text(json.dumps(machine | {"figures": rows}, indent=2) + "\n", encoding="utf-8")

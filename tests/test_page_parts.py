@@ -197,6 +197,8 @@ def test_decisions_come_newest_first_and_escaped(world):
     times = [line.split("<")[0] for line in text.split('<td class="number">')[1::3]]
     assert times == sorted(times, reverse=True)
     assert len(times) == texts.MOST_DECISIONS
+    assert "the newest 40" in text
+    assert "the newest" not in texts.decisions(world.frames, 10**9)
     assert "<script" not in texts._row(Decision(0, "<script>", "ctas", "<script>", 0.0, 1, 0.0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
+from itertools import islice
 
 from sim.alarms import in_words
 from sim.news import told
@@ -86,21 +87,17 @@ def news(world: World, frames: Sequence[Frame]) -> str:
 
 
 def decisions(frames: Sequence[Frame], least: int) -> str:
-    """A table of decisions over at least so many contracts, the newest first."""
-    rows = "".join(_row(decision) for decision in _newest(frames, least))
+    """A table of decisions over at least so many contracts, the newest first; it says so where there are older ones."""
+    newest = list(islice(_newest(frames, least), MOST_DECISIONS + 1))
+    rows = "".join(_row(decision) for decision in newest[:MOST_DECISIONS])
     head = "".join(f'<th scope="col">{name}</th>' for name in ("Time", "Who", "Why", "Contracts", "Worked over"))
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    older = f"<p>These are the newest {MOST_DECISIONS}.</p>" if len(newest) > MOST_DECISIONS else ""
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{older}"
 
 
 def _newest(frames: Sequence[Frame], least: int) -> Iterator[Decision]:
-    left = MOST_DECISIONS
     for frame in reversed(frames):
-        for decision in reversed(frame.decisions):
-            if abs(decision.contracts) >= least:
-                yield decision
-                left -= 1
-            if not left:
-                return
+        yield from (decision for decision in reversed(frame.decisions) if abs(decision.contracts) >= least)
 
 
 def _row(decision: Decision) -> str:

@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from sim.analysis.impact import WINDOWS_NS
 from sim.sweep.parts import FAILED, save_table
 from sim.sweep.phase import DEPTH, Phase, phase
 from sim.sweep.phase_figures import draw
+from sim.terminal import console
 
 
 def main(folder: Path, crash_pct: float, out: Path) -> None:
     """Write a phase diagram and print the critical depths."""
     found = write_phase(folder, crash_pct, out)
-    Console().print(_critical_table(found))
+    console().print(_critical_table(found))
     print(
         f"fitted: half of the days fall by {crash_pct:g} % or more; {', '.join(WINDOWS_NS)}: theory, impact over these"
     )

@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 import mesa
 from joblib.externals.loky import get_reusable_executor
 from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from sim.model import MarketModel
 from sim.sweep.design import read_sweep
 from sim.sweep.loop import Pools, alone_in, pools, run_all, state_of
 from sim.sweep.parts import DONE, PLAN, Job, _row, _run, _write_part, jobs_of, make, planned, write_plan, write_table
+from sim.terminal import console
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 SHORT, DAY = CONFIGS / "calm.toml", CONFIGS / "nov20.toml"
@@ -59,7 +59,7 @@ def main(runs: int, out: Path = Path("bench-sweep.json")) -> list[Figure]:
         table.add_row(
             figure.name, f"{figure.value:,.3g}" if figure.value < 1e4 else f"{figure.value:,.0f}", *figure[2:]
         )
-    Console().print(table)
+    console().print(table)
     out.write_text(json.dumps([figure._asdict() for figure in figures], indent=2) + "\n", encoding="utf-8")
     return figures
 
