@@ -206,24 +206,27 @@ def wanted(b, w, p, side, price, place, held):
 
 
 @inline
+def provoker(b, w, p):
+    """The message that a quote answers: the last fill of its owner or move of the best prices."""
+    book = w.programs[p, P_BOOK]
+    return max(b.owners[w.programs[p, P_OWNER], book, HIT], b.books[book, MOVED])
+
+
+@inline
 def requote(b, w, p, side, price, place, refill):
     """Bring the maker's order at a price towards the size wanted; an order left at another price of the slot goes."""
     slot = w.programs[p, P_SLOTS]
     row, order = w.slots[slot, side, price & (SLOTS - 1), 0], w.slots[slot, side, price & (SLOTS - 1), 1]
-    book = w.programs[p, P_BOOK]
-    cause = max(b.owners[w.programs[p, P_OWNER], book, HIT], b.books[book, MOVED])
     live = is_live(b, row, order)
     if live and key_of(b.orders[row].lane, b.orders[row].key) != price:
-        return write(b, w, p, OP_CANCEL, side, price, 0, row, cause)
+        return write(b, w, p, OP_CANCEL, side, price, 0, row, provoker(b, w, p))
     held = b.orders[row].qty if live else 0
     target = wanted(b, w, p, side, price, place, held)
-    if target == held:
-        return False
-    if target == 0:
-        return write(b, w, p, OP_CANCEL, side, price, 0, row, cause)
     if target > held:
         look = hashed(w.programs[p, P_KEY], w.programs[p, P_INDEX], 3)
         target = held + rounded(refill * (target - held), uniform(look, place, 0))
-        if target == held:
-            return False
-    return write(b, w, p, OP_MODIFY if live else OP_POST, side, price, target, row, cause)
+    if target == held:
+        return False
+    if target == 0:
+        return write(b, w, p, OP_CANCEL, side, price, 0, row, provoker(b, w, p))
+    return write(b, w, p, OP_MODIFY if live else OP_POST, side, price, target, row, provoker(b, w, p))
