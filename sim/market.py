@@ -251,7 +251,7 @@ class Market:
 
     def is_live(self, row: int, order: int) -> bool:
         """Whether an order or waiting stop is still there."""
-        return self.b.orders[row]["id"] == order
+        return bool(self.b.orders[row]["id"] == order)
 
     def order(self, row: int) -> tuple[int, int]:
         """Open contracts, signed, and price of the order or waiting stop (its stop price) in a row."""
@@ -333,11 +333,8 @@ class Market:
 
     def left(self, program: tuple[int, int]) -> int:
         """Contracts that a schedule or touch still has to trade, signed; 0 where it has ended."""
-        (p, ident), programs = program, self.w.programs
-        if programs.item(p, P_ID) != ident:
-            return 0
-        left = programs.item(p, P_LEFT)
-        return -left if programs.item(p, P_SIDE) else left
+        p, programs = program[0], self.w.programs
+        return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
