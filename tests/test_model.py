@@ -366,7 +366,7 @@ def test_frozen_eyes_see_one_moment(seconds: int) -> None:
     _, live = looked()
     assert len(noted) == len(live) > 500
     assert all(noted[time] == live[min(time, at)] for time in noted)
-    assert live[max(live)] != live[at] != live[at - SECOND]
+    assert live[max(live)] != live[at] != live[at - 9 * SECOND]
     decisions = model.frames()["decisions"]
     assert not set(decisions["alarm"][decisions["time_ns"] > at]) & {"below", "above", "vol"}
     view = View(model, model.dealers[0])
@@ -533,7 +533,7 @@ def test_decisions_say_why_and_which_prices() -> None:
 
 
 LATE = (
-    CROWD.replace('end = "09:40"', 'open = "15:40"').replace("2025-11-20 09:33", "2025-11-20 15:43")
+    CROWD.replace('end = "09:40"', 'open = "15:30"').replace("2025-11-20 09:33", "2025-11-20 15:33")
     + """
 [agents.vol_control]
 class = "agents.vol_control:VolControlFund"
@@ -544,7 +544,7 @@ class = "agents.close_buyer:CloseBuyer"
 group = "rebalancers"
 """
 )
-"""The same people, and all rebalancers, in the last minutes of a session."""
+"""The same people, and all rebalancers, in the last half hour of a session."""
 REBALANCERS = ["leveraged", "vol_control", "close_buyers"]
 
 

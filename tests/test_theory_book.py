@@ -233,7 +233,7 @@ def coupled_fall(depth: np.ndarray, psi: np.ndarray, shock: np.ndarray, top: int
 @cache
 def volatility(beta: float, flow: float) -> float:
     """Deviation of the mid's moves (ticks a shock) in a book that one maker shows, against a flow of market orders."""
-    return float(np.sqrt(np.mean([one_volatility(beta, flow, key) ** 2 for key in range(3)])))
+    return float(np.sqrt(np.mean([one_volatility(beta, flow, key) ** 2 for key in range(9)])))
 
 
 def one_volatility(beta: float, flow: float, key: int, reference: float = 9.0) -> float:
@@ -265,8 +265,9 @@ def test_depth_that_falls_with_volatility_raises_it_to_one_over_one_minus_beta(b
     """Volatility is (s / s')^(1 / (1 - beta)) times as high, s / s' being what it is in a book of fixed depth.
 
     Depth is not clipped, orders take less than the ladder's 16 levels, volatility is measured over long. 2,500 shocks
-    and three seeds, the same in all worlds; the standard error of the ratio (1.6 and 1.5) is some 2 %: to 7 %.
+    and nine seeds, the same in all worlds. Of the two sides' ratio the standard error is some 4 % at beta 0.8, where
+    that of volatility alone counts five times: to 15 %, which a right program misses once in some 5,000.
     """
     alone = volatility(0.0, flow) / volatility(0.0, 1.0)
     both = volatility(beta, flow) / volatility(beta, 1.0)
-    assert both == pytest.approx(alone ** (1 / (1 - beta)), rel=0.07)
+    assert both == pytest.approx(alone ** (1 / (1 - beta)), rel=0.15)
