@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sim.clock import TradingClock
 from sim.greeks import black76, totals
 from sim.options import Contract, OptionBook
-from sim.surface import SKEW_RANGE, Event, Surface, SurfaceParams, arbitrage, quoted_expiries
+from sim.surface import SKEW_RANGE, Event, Quotes, Surface, SurfaceParams, arbitrage, quoted_expiries
 from sim.units import HOUR, MINUTE, OPTION_FUTURES, moment_ns
 from sim.vix import vix, vix1d
 
@@ -112,6 +112,13 @@ def test_the_checker_sees_a_butterfly_and_a_calendar_spread():
     quotes = surface().at(CLOSE)
     quotes.term[1, 3] *= 2
     assert arbitrage(quotes, SPOT, STRIKES).calendar < 0
+
+
+def test_the_checker_leaves_out_what_is_over():
+    quotes = surface().at(at("20 16:00"))
+    alive = Quotes(quotes.expiry[2:], quotes.term[:, 2:], quotes.shape)
+    assert (quotes.term[0] > 0).tolist() == [False, False] + [True] * len(alive.expiry)
+    assert arbitrage(quotes, SPOT, STRIKES) == arbitrage(alive, SPOT, STRIKES)
 
 
 def test_quoted_expiries_hold_every_day_then_every_friday():
