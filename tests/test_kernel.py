@@ -36,7 +36,9 @@ from sim.kernel.state import (
     EVENTS,
     LIVE,
     Q_ASK,
+    Q_ASK_SIZE,
     Q_BID,
+    Q_BID_SIZE,
     Q_DECISION,
     Q_TIME,
     QUOTE_TAPE,
@@ -662,6 +664,15 @@ def test_integrals_hold_what_stood_how_long() -> None:
     dollars, *times = m.integrals() / SECOND
     assert times == [1 * 2 + 3 * 4, 2, 6]
     assert dollars == pytest.approx(12.5 * (2 * 2 * 1000.5 + 4 * 4 * 1001.5))
+
+
+def test_changes_of_the_best_prices_have_the_sizes_of_their_moment() -> None:
+    m = market()
+    for side, price, size in ((BIDS, 1000, 3), (ASKS, 1002, 4), (ASKS, 1001, 5), (ASKS, 1002, 2)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=size)
+    m.send(2, OP_MARKET, side=BIDS, size=5)
+    quotes = m.tape(QUOTE_TAPE, QUOTES)[:, [Q_BID, Q_BID_SIZE, Q_ASK, Q_ASK_SIZE]]
+    assert quotes.tolist() == [[1000, 3, 0, 0], [1000, 3, 1002, 4], [1000, 3, 1001, 5], [1000, 3, 1002, 6]]
 
 
 def test_events_of_a_second_book_have_their_direction() -> None:
