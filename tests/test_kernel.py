@@ -604,6 +604,7 @@ def test_looks_close_a_wide_spread_by_up_to_half_at_a_time() -> None:
     quotes = m.tape(QUOTE_TAPE, QUOTES)[1:]
     gaps = (quotes[:, Q_ASK] - quotes[:, Q_BID]).tolist()
     assert (gaps[0], gaps[-1]) == (200, 1)
+    assert quotes[0, Q_BID] < quotes[-1, Q_BID] < quotes[-1, Q_ASK] < quotes[0, Q_ASK], "from both sides"
     assert all(1 <= gap - after <= 1 + (gap - 1) // 2 for gap, after in itertools.pairwise(gaps))
     assert len(gaps) < 40
 
