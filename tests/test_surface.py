@@ -207,6 +207,13 @@ def test_spot_moves_the_background_by_its_beta():
     assert quoted.vol == pytest.approx(0.99**-12 * quoted.params.start_vol)
 
 
+@pytest.mark.parametrize(("spot", "bound"), [(0.5 * SPOT, 3.0), (2.0 * SPOT, 0.02)])
+def test_the_background_has_bounds_whatever_the_spot_does(spot, bound):
+    moving = surface()
+    moving.observe(CLOSE, spot, 0.2)
+    assert moving.vol == bound
+
+
 def test_realised_volatility_pulls_the_background():
     low, high = surface(spot_beta=0.0, realised_pull=2000.0), surface(spot_beta=0.0, realised_pull=2000.0)
     low.observe(at("21 16:00"), SPOT, 0.0)
