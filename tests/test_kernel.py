@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import heapq
+import itertools
 import math
 import os
 import subprocess
@@ -35,7 +36,9 @@ from sim.kernel.state import (
     EVENTS,
     LIVE,
     Q_ASK,
+    Q_ASK_SIZE,
     Q_BID,
+    Q_BID_SIZE,
     Q_DECISION,
     Q_TIME,
     QUOTE_TAPE,
@@ -302,6 +305,11 @@ def test_volume_of_an_auction_is_not_in_the_volume_rate() -> None:
 # Streams
 
 
+def until(seconds: int, rate: float) -> list[tuple[int, int]]:
+    """Numbers and times of a stream's first candidates."""
+    return list(itertools.takewhile(lambda candidate: candidate[1] <= seconds * SECOND, candidates(KEY, rate)))
+
+
 def test_latent_orders_come_and_live_as_their_marks_say() -> None:
     m = deep(log_events=True)
     rate, life, reach = 5.0, 3.0, 40
@@ -340,6 +348,31 @@ def test_noise_is_thinned_from_the_same_candidates(pace: float) -> None:
             side = draws.hashed(KEY, index, 2) & 1
             expected.append((now, draws.geometric(KEY, index, 3, draws.geometric_scale(3.5)), 1 - 2 * side))
     assert trades(m)[:, [T_TIME, T_SIZE, T_SIDE]].tolist() == [list(row) for row in expected]
+
+
+def test_takers_shun_a_wide_spread() -> None:
+    """Of the candidates those trade whose mark times the spread (ticks) is below 1."""
+    m, spread = market(), 4
+    for side, price in ((BIDS, 1000), (ASKS, 1000 + spread)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=MANY)
+    m.w.stats[0, k.S_PACE] = 1.0
+    program(m, k.NOISE, {k.RATE: 30.0, k.CAP: 1.0, k.SIZE: 3.5, k.SELECTIVE: 0.5})
+    m.advance(20 * SECOND)
+    expected = [now for index, now in until(20, 30.0) if draws.uniform(KEY, index, 5) * spread < 1]
+    assert len(expected) > 100
+    assert trades(m)[:, T_TIME].tolist() == expected
+
+
+def test_selective_takers_take_the_best_queue_to_its_last_contract() -> None:
+    m = market()
+    for side, price, size in ((BIDS, 1000, MANY), (ASKS, 1001, 1), (ASKS, 1002, MANY)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=size)
+    m.w.stats[0, k.S_PACE] = 1.0
+    program(m, k.NOISE, {k.RATE: 10.0, k.CAP: 1.0, k.SIZE: 50.0, k.SELECTIVE: 1.0})
+    m.advance(5 * SECOND)
+    bought = trades(m)[trades(m)[:, T_SIDE] == 1]
+    assert bought[0, [T_PRICE, T_SIZE]].tolist() == [1001, 1]
+    assert set(bought[1:, T_PRICE].tolist()) == {1002}
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -561,6 +594,21 @@ def test_ladder_fills_an_open_spread() -> None:
     assert m.best(ASKS)[0] - m.best(BIDS)[0] == 1
 
 
+def test_looks_close_a_wide_spread_by_up_to_half_at_a_time() -> None:
+    m = market(ladders=1)
+    for side, price in ((BIDS, 900), (ASKS, 1100)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=1)
+    m.w.stats[0, k.S_SIGMA2] = 256.0
+    program(m, k.LADDER, LADDER | {k.RATE: 1e-9})
+    m.advance(5 * SECOND)
+    quotes = m.tape(QUOTE_TAPE, QUOTES)[1:]
+    gaps = (quotes[:, Q_ASK] - quotes[:, Q_BID]).tolist()
+    assert (gaps[0], gaps[-1]) == (200, 1)
+    assert quotes[0, Q_BID] < quotes[-1, Q_BID] < quotes[-1, Q_ASK] < quotes[0, Q_ASK], "from both sides"
+    assert all(1 <= gap - after <= 1 + (gap - 1) // 2 for gap, after in itertools.pairwise(gaps))
+    assert len(gaps) < 40
+
+
 def test_stopped_ladder_takes_its_orders_along() -> None:
     m = deep(ladders=1)
     m.w.stats[0, k.S_SIGMA2] = 256.0
@@ -581,6 +629,59 @@ def test_ladders_may_be_replaced_any_number_of_times() -> None:
         m.advance(m.now + SECOND)
         m.stop_program(handle)
     assert m.count(LIVE) == 2
+
+
+# Statistics
+
+
+@pytest.mark.parametrize("pulses", [10, 20, 30, 40])
+def test_pace_is_that_of_the_hour_times_what_past_moves_excite(pulses: int) -> None:
+    """Squared moves of ten pulses are remembered over 30, 300 and 3600 s, with weights that add up to 1."""
+    m, share, base, rise, reference = market(), 0.7, 0.5, 1.5, 4.0
+    m.w.stats[0, k.S_CLOSE] = 40 * SECOND
+    m.set_activity(share, 100.0, reference, base, rise)
+    m.start_pulse()
+    for side, price in ((BIDS, 1004), (ASKS, 1005)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=1)
+    m.advance((pulses - 1) * SECOND)  # the first one is at 0
+    heat = 0.0
+    for memory, weight in ((30, 0.4), (300, 0.35), (3600, 0.25)):
+        kept = math.exp(-10 / memory)
+        heat += weight * (reference**2 * kept + 4**2 * 6 * (1 - kept)) * kept ** (pulses / 10 - 1)
+    hour = base + rise * abs(2 * (pulses - 1) / 40 - 1) ** 3
+    assert m.w.stats[0, k.S_PACE] == pytest.approx(hour * (1 - share + share * heat / reference**2))
+
+
+def test_integrals_hold_what_stood_how_long() -> None:
+    m = market()
+    m.advance(SECOND)
+    m.send(1, OP_LIMIT, side=BIDS, price=1000, size=3)
+    m.send(1, OP_LIMIT, side=ASKS, price=1001, size=1)
+    m.advance(3 * SECOND)
+    m.send(2, OP_MARKET, side=BIDS, size=1)
+    m.advance(4 * SECOND)
+    m.send(1, OP_LIMIT, side=ASKS, price=1003, size=5)
+    m.advance(8 * SECOND)
+    dollars, *times = m.integrals() / SECOND
+    assert times == [1 * 2 + 3 * 4, 2, 6]
+    assert dollars == pytest.approx(12.5 * (2 * 2 * 1000.5 + 4 * 4 * 1001.5))
+
+
+def test_changes_of_the_best_prices_have_the_sizes_of_their_moment() -> None:
+    m = market()
+    for side, price, size in ((BIDS, 1000, 3), (ASKS, 1002, 4), (ASKS, 1001, 5), (ASKS, 1002, 2)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=size)
+    m.send(2, OP_MARKET, side=BIDS, size=5)
+    quotes = m.tape(QUOTE_TAPE, QUOTES)[:, [Q_BID, Q_BID_SIZE, Q_ASK, Q_ASK_SIZE]]
+    assert quotes.tolist() == [[1000, 3, 0, 0], [1000, 3, 1002, 4], [1000, 3, 1001, 5], [1000, 3, 1002, 6]]
+
+
+def test_events_of_a_second_book_have_their_direction() -> None:
+    m = market(n_books=2, log_events=True)
+    m.open_auction(1)
+    for side, price in ((BIDS, 1000), (ASKS, 1001)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=1, book=1)
+    assert m.tape(EVENT_TAPE, EVENTS)[:, [4, 5]].tolist() == [[1000, 1], [1001, -1]]
 
 
 # Alarms, buffers

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sim.clock import TradingClock
 from sim.greeks import black76, totals
 from sim.options import Contract, OptionBook
-from sim.surface import SKEW_RANGE, Event, Surface, SurfaceParams, arbitrage, quoted_expiries
+from sim.surface import SKEW_RANGE, Event, Quotes, Surface, SurfaceParams, arbitrage, quoted_expiries
 from sim.units import HOUR, MINUTE, OPTION_FUTURES, moment_ns
 from sim.vix import vix, vix1d
 
@@ -114,6 +114,13 @@ def test_the_checker_sees_a_butterfly_and_a_calendar_spread():
     assert arbitrage(quotes, SPOT, STRIKES).calendar < 0
 
 
+def test_the_checker_leaves_out_what_is_over():
+    quotes = surface().at(at("20 16:00"))
+    alive = Quotes(quotes.expiry[2:], quotes.term[:, 2:], quotes.shape)
+    assert (quotes.term[0] > 0).tolist() == [False, False] + [True] * len(alive.expiry)
+    assert arbitrage(quotes, SPOT, STRIKES) == arbitrage(alive, SPOT, STRIKES)
+
+
 def test_quoted_expiries_hold_every_day_then_every_friday():
     days = quoted_expiries(DAY)
     assert days[:3] == [date(2025, 11, 19), date(2025, 11, 20), date(2025, 11, 21)]
@@ -198,6 +205,13 @@ def test_spot_moves_the_background_by_its_beta():
     quoted = surface(spot_beta=12.0, realised_pull=0.0)
     quoted.observe(CLOSE + MINUTE, 0.99 * SPOT, 0.2)
     assert quoted.vol == pytest.approx(0.99**-12 * quoted.params.start_vol)
+
+
+@pytest.mark.parametrize(("spot", "bound"), [(0.5 * SPOT, 3.0), (2.0 * SPOT, 0.02)])
+def test_the_background_has_bounds_whatever_the_spot_does(spot, bound):
+    moving = surface()
+    moving.observe(CLOSE, spot, 0.2)
+    assert moving.vol == bound
 
 
 def test_realised_volatility_pulls_the_background():
