@@ -31,7 +31,9 @@ class LatentTrader(Trader):
         reach_points: float = number(
             100.0, 1, 2000, "points", "how far behind the opposite best orders come", source="study"
         )
-        size: float = number(3.0, 1, 1000, "contracts", "mean order", source="guess; a trade of the E-mini is of 3 to 4.5")
+        size: float = number(
+            3.0, 1, 1000, "contracts", "mean order", source="guess; a trade of the E-mini is of 3 to 4.5"
+        )
         hollow_points: float = number(
             4.0,
             0.1,
