@@ -5,7 +5,7 @@
 cosmic-ray makes the mutants: every operator, sign, condition and off-by-one mistake in code that runs. So many are
 drawn, all with the same chance, and each is put into a copy of the program, which then has to pass the tests of the
 mutated module, stage by stage. The results are in the file after every attempt; the same command goes on where it was
-stopped.
+stopped (after an edit begin a new file: mutants are told apart by their number in a file).
 """
 
 from __future__ import annotations
