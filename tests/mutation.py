@@ -1,6 +1,6 @@
 """Which small mistakes in the kernel (with its ledger), the greeks and the surface the tests would notice.
 
-    uv run python tests/mutation.py --seed 1 --mutants 100 --out mutants.json
+    uv run --group mutation python tests/mutation.py --seed 1 --mutants 100 --out mutants.json
 
 cosmic-ray makes the mutants: every operator, sign, condition and off-by-one mistake in code that runs. So many are
 drawn, all with the same chance, and each is put into a copy of the program, which then has to pass the tests of the
