@@ -28,12 +28,8 @@ def run(
 
 @kernel
 def launch(clock, wheel, nodes, programs, params, slots, stats, alarms, pending):
-    """`sim.kernel.run.launch`, after which row 0 is empty again."""
-    p = launch_program(World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending))
-    if p != 0:
-        programs[0, :] = 0
-        params[0, :] = 0.0
-    return p
+    """`sim.kernel.run.launch`."""
+    return launch_program(World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending))
 
 
 @kernel

@@ -46,7 +46,6 @@ from sim.kernel.world import (
     N_WHAT,
     NODE_TOP,
     NOISE,
-    NONE,
     NOW,
     ON_EXPIRY,
     ON_LOOK,
@@ -245,11 +244,8 @@ def after(b, w, p, code, traded):
 
 
 @inline
-def act(b, w, node):
-    """Let a node of the wheel act; whether it has written a message."""
-    kind, ref = w.nodes[node, N_WHAT] % KINDS, w.nodes[node, N_WHAT] // KINDS
-    ident = w.nodes[node, N_ID]
-    release(w, node)
+def act(b, w, kind, ref, ident):
+    """Let what was in a node of the wheel act; whether it has written a message."""
     if kind == ON_PROGRAM:
         if w.programs[ref, P_ID] != ident:
             return False
@@ -323,7 +319,8 @@ def run(b, w, until):
             kind, ref = w.nodes[node, N_WHAT] % KINDS, w.nodes[node, N_WHAT] // KINDS
             ident = w.nodes[node, N_ID]
             w.clock[NOW] = w.nodes[node, N_TIME]
-            has_written = act(b, w, node)
+            release(w, node)
+            has_written = act(b, w, kind, ref, ident)
         if not has_written:
             if w.clock[WOKEN] != 0:
                 return LOOK
@@ -346,18 +343,17 @@ def deliver(b, w):
 
 @kernel
 def launch(w):
-    """Start the program that Python has written into row 0; its row, or 0 where a buffer is full."""
+    """Start the program that Python has written into row 0, and empty that; its row, or 0 where a buffer is full."""
     if not world_room(w):
         return 0
     p = new_program(w)
     ident = w.programs[p, P_ID]
     for column in range(w.programs.shape[1]):
-        w.programs[p, column] = w.programs[0, column]
+        w.programs[p, column], w.programs[0, column] = w.programs[0, column], 0
     for column in range(w.params.shape[1]):
-        w.params[p, column] = w.params[0, column]
+        w.params[p, column], w.params[0, column] = w.params[0, column], 0.0
     w.programs[p, P_ID] = ident
     w.params[p, SIZE_SCALE] = geometric_scale(w.params[p, SIZE])
-    w.programs[0, P_KIND] = NONE
     set_off(w, p)
     return p
 
