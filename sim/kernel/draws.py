@@ -17,6 +17,20 @@ MIX_1 = 0xBF58476D1CE4E5B9 - 2**64
 MIX_2 = 0x94D049BB133111EB - 2**64
 DRAWS = 8
 """Draws reserved for one index of a stream."""
+LAYERS, TAIL, AREA = 256, 7.69711747013104972, 0.0039496598225815571993
+"""Marsaglia and Tsang, "The ziggurat method for generating random variables", J. Stat. Softw. 5(8), 2000, for the
+exponential density: layers of equal area under it, and where its tail begins."""
+
+
+def _edges():
+    """Right edge of each layer, from the base, whose width stands for its tail too, up to the top at zero."""
+    edges = [AREA * math.exp(TAIL), TAIL]
+    while len(edges) < LAYERS:
+        edges.append(-math.log(AREA / edges[-1] + math.exp(-edges[-1])))
+    return np.array([*edges, 0.0])
+
+
+EDGES = _edges()
 
 
 @silent
@@ -35,15 +49,43 @@ def hashed(key, index, which):
 
 
 @inline
+def fraction(bits):
+    """The upper 53 bits as a number in [0, 1)."""
+    return ((bits >> 11) & 0x1FFFFFFFFFFFFF) * 1.1102230246251565e-16
+
+
+@inline
 def uniform(key, index, which):
     """Uniform on [0, 1), 53 bits."""
-    return ((hashed(key, index, which) >> 11) & 0x1FFFFFFFFFFFFF) * 1.1102230246251565e-16
+    return fraction(hashed(key, index, which))
 
 
 @inline
 def exponential(key, index, which):
-    """Exponential of mean one."""
-    return -math.log(1.0 - uniform(key, index, which))
+    """Exponential of mean one: nearly always a point of a layer that lies under the density at any height."""
+    bits = hashed(key, index, which)
+    layer = bits & (LAYERS - 1)
+    x = fraction(bits) * EDGES[layer]
+    return x if x < EDGES[layer + 1] else near_the_edge(bits, layer, x)
+
+
+@silent
+@kernel
+def near_the_edge(bits, layer, x):
+    """Keep a point whose height is below the density, else draw another; beyond the base all begins anew."""
+    beyond = 0.0
+    while x >= EDGES[layer + 1]:
+        bits = mix(bits + GOLDEN)
+        if layer == 0:
+            beyond += TAIL
+        else:
+            low, high = math.exp(-EDGES[layer]), math.exp(-EDGES[layer + 1])
+            if low + fraction(bits) * (high - low) < math.exp(-x):
+                return beyond + x
+            bits = mix(bits + GOLDEN)
+        layer = bits & (LAYERS - 1)
+        x = fraction(bits) * EDGES[layer]
+    return beyond + x
 
 
 @inline
