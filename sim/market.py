@@ -62,13 +62,16 @@ from sim.kernel.state import (
 from sim.kernel.world import (
     ABOVE,
     BELOW,
+    BLOCK,
     BUCKET_BITS,
     CURSOR,
     DUE,
+    FREE_BLOCK,
     FREE_NODE,
     FREE_PROGRAM,
     LADDER,
     LADDERS,
+    LATER,
     LOOKING,
     NODE_TOP,
     NONE,
@@ -219,7 +222,8 @@ class Market:
         self.w.wheel[:] = 0
         self.w.programs[:, P_KIND] = NONE
         self.w.programs[:, P_ID] += 1
-        clock[[NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP]] = now, now, now >> BUCKET_BITS, 0, 0, 1
+        clock[[NOW, SINCE, CURSOR, DUE]] = now, now, now >> BUCKET_BITS, 0
+        clock[[FREE_NODE, FREE_BLOCK, NODE_TOP, LATER]] = 0, 0, 1, 0
         clock[[FREE_PROGRAM, PROGRAM_TOP, QUOTING]] = 0, 1, 0
         self.b.books[:, [BID, ASK, LAST, HALTED]] = 0
         self.b.books[:, MID2] = mid2
@@ -463,7 +467,7 @@ class Market:
 def _grown_world(w: World) -> World:
     clock = w.clock
     return w._replace(
-        nodes=_longer(w.nodes, 0, int(clock[NODE_TOP]) + 64),
+        nodes=_longer(w.nodes, 0, int(clock[NODE_TOP] + clock[LATER]) + 4 * BLOCK),
         programs=_longer(w.programs, 0, int(clock[PROGRAM_TOP]) + 64),
         params=_longer(w.params, 0, int(clock[PROGRAM_TOP]) + 64),
     )

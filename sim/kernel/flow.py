@@ -13,7 +13,7 @@ from sim.kernel.draws import exponential, geometric, hashed, pareto, uniform
 from sim.kernel.jit import inline, kernel
 from sim.kernel.programs import accepted, affordable, begin_stream, best, new_program, next_candidate, take, write
 from sim.kernel.state import ROW, SEQ
-from sim.kernel.wheel import schedule
+from sim.kernel.wheel import node_room, schedule
 from sim.kernel.world import (
     ALPHA,
     CALM_SIGMA,
@@ -22,7 +22,6 @@ from sim.kernel.world import (
     CHILDREN,
     FLOW,
     LIFE,
-    NODE_TOP,
     NOW,
     ON_EXPIRY,
     P_BOOK,
@@ -140,7 +139,7 @@ def stock(b, w, p, reference, count, hollow):
     key = w.programs[p, P_KEY]
     done = 0
     while done < count:
-        if not room(b) or w.clock[NODE_TOP] + 4 > w.nodes.shape[0]:
+        if not (room(b) and node_room(w)):
             return done
         index = w.programs[p, P_INDEX]
         w.programs[p, P_INDEX] += 1

@@ -28,7 +28,7 @@ from sim.kernel.state import (
     TRADE_TAPE,
     TRADES,
 )
-from sim.kernel.wheel import first, release, schedule
+from sim.kernel.wheel import first, node_room, release, schedule
 from sim.kernel.world import (
     ABOVE,
     ATTENTION,
@@ -44,7 +44,6 @@ from sim.kernel.world import (
     N_ID,
     N_TIME,
     N_WHAT,
-    NODE_TOP,
     NOISE,
     NOW,
     ON_EXPIRY,
@@ -116,7 +115,7 @@ RETURN_S, WITHDRAW_S, VOLUME_S = 10, 120.0, 60.0
 
 @inline
 def world_room(w):
-    return w.clock[NODE_TOP] + 4 <= w.nodes.shape[0] and w.clock[PROGRAM_TOP] + 4 <= w.programs.shape[0]
+    return node_room(w) and w.clock[PROGRAM_TOP] + 4 <= w.programs.shape[0]
 
 
 @inline

@@ -1,21 +1,27 @@
 """A timing wheel: what is to happen, in order of time, at a cost that does not grow with how much is waiting.
 
-What is due in the present turn stands in buckets, what is due later in a chain for its turn, dealt out into the buckets
-when that begins: so the thousands of orders that expire some day are not in the way of the few timers of this second.
-A bucket's nodes are an unsorted chain until they are moved, sorted, into the list `DUE`. Two nodes of one instant act
-in the order in which they are in that list, which depends on nothing but the messages so far.
+What is due in the present turn stands in buckets, a chain of nodes each; what is due later in blocks for its turn, to be
+dealt out into the buckets when that begins: so the thousands of orders that expire some day are not in the way of the
+few timers of this second, and are read one behind the other. A bucket's chain is unsorted until it is moved, sorted,
+into the list `DUE`. Two nodes of one instant act in the order in which they are in that list, which depends on nothing
+but the messages so far.
 """
 
 from __future__ import annotations
 
 from sim.kernel.jit import inline, kernel
 from sim.kernel.world import (
+    BLOCK,
+    BLOCK_COUNT,
+    BLOCK_NEXT,
     BUCKET_BITS,
     BUCKETS,
     CURSOR,
     DUE,
+    FREE_BLOCK,
     FREE_NODE,
     KINDS,
+    LATER,
     N_ID,
     N_NEXT,
     N_TIME,
@@ -27,24 +33,69 @@ from sim.kernel.world import (
 
 
 @inline
+def node_room(w):
+    """Whether four more nodes can be scheduled, and all those of a turn dealt out."""
+    return w.clock[NODE_TOP] + w.clock[LATER] + 4 * BLOCK <= w.nodes.shape[0]
+
+
+@inline
 def schedule(w, time, kind, ref, ident):
     """Let a node ring at `time` (not before the present bucket)."""
+    enlist(w, time, KINDS * ref + kind, ident)
+
+
+@inline
+def enlist(w, time, what, ident):
+    bucket, cursor = time >> BUCKET_BITS, w.clock[CURSOR]
+    if bucket >> TURN_BITS > cursor >> TURN_BITS:
+        put_off(w, time, what, ident)
+        return
     node = w.clock[FREE_NODE]
     if node == 0:
         node = w.clock[NODE_TOP]
         w.clock[NODE_TOP] = node + 1
     else:
         w.clock[FREE_NODE] = w.nodes[node, N_NEXT]
-    w.nodes[node, N_TIME] = time
-    w.nodes[node, N_WHAT] = KINDS * ref + kind
-    w.nodes[node, N_ID] = ident
-    bucket = time >> BUCKET_BITS
-    if bucket <= w.clock[CURSOR]:
+    write_node(w, node, time, what, ident)
+    if bucket <= cursor:
         sort_in(w, node)
-    elif bucket >> TURN_BITS == w.clock[CURSOR] >> TURN_BITS:
-        chain_up(w, node, bucket & (BUCKETS - 1))
     else:
-        chain_up(w, node, BUCKETS + ((bucket >> TURN_BITS) & (TURNS - 1)))
+        chain_up(w, node, bucket & (BUCKETS - 1))
+
+
+@inline
+def write_node(w, node, time, what, ident):
+    w.nodes[node, N_TIME] = time
+    w.nodes[node, N_WHAT] = what
+    w.nodes[node, N_ID] = ident
+
+
+@inline
+def put_off(w, time, what, ident):
+    """Write what is due in a later turn into the last block of that turn."""
+    slot = BUCKETS + ((time >> (BUCKET_BITS + TURN_BITS)) & (TURNS - 1))
+    block = w.wheel[slot]
+    if block == 0 or w.nodes[block, BLOCK_COUNT] == BLOCK - 1:
+        block = new_block(w, block)
+        w.wheel[slot] = block
+    count = w.nodes[block, BLOCK_COUNT] + 1
+    w.nodes[block, BLOCK_COUNT] = count
+    write_node(w, block + count, time, what, ident)
+    w.clock[LATER] += 1
+
+
+@inline
+def new_block(w, after):
+    """An empty block, in front of another one of its turn."""
+    block = w.clock[FREE_BLOCK]
+    if block == 0:
+        block = w.clock[NODE_TOP]
+        w.clock[NODE_TOP] = block + BLOCK
+    else:
+        w.clock[FREE_BLOCK] = w.nodes[block, BLOCK_NEXT]
+    w.nodes[block, BLOCK_NEXT] = after
+    w.nodes[block, BLOCK_COUNT] = 0
+    return block
 
 
 @inline
@@ -85,14 +136,18 @@ def turn(w, cursor):
 
 @inline
 def deal_out(w, turn):
-    """Put the nodes of a turn that begins into its buckets; those in its chain that are due 20 hours later stay."""
+    """Put what is due in a turn that begins into its buckets; what is due 20 hours later in a block of that turn."""
     slot = BUCKETS + (turn & (TURNS - 1))
-    node = w.wheel[slot]
+    block = w.wheel[slot]
     w.wheel[slot] = 0
-    while node != 0:
-        after, bucket = w.nodes[node, N_NEXT], w.nodes[node, N_TIME] >> BUCKET_BITS
-        chain_up(w, node, bucket & (BUCKETS - 1) if bucket >> TURN_BITS == turn else slot)
-        node = after
+    while block != 0:
+        after, count = w.nodes[block, BLOCK_NEXT], w.nodes[block, BLOCK_COUNT]
+        w.clock[LATER] -= count
+        for row in range(block + 1, block + 1 + count):
+            enlist(w, w.nodes[row, N_TIME], w.nodes[row, N_WHAT], w.nodes[row, N_ID])
+        w.nodes[block, BLOCK_NEXT] = w.clock[FREE_BLOCK]
+        w.clock[FREE_BLOCK] = block
+        block = after
 
 
 @inline

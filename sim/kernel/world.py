@@ -10,13 +10,17 @@ SECOND = 1_000_000_000
 """In nanoseconds."""
 
 NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP, CANDIDATES = range(7)
-FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN = range(7, 11)
+FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(7, 13)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
-lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none)."""
+lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
+how much waits for a later turn of the wheel."""
 
 N_TIME, N_NEXT, N_WHAT, N_ID = range(4)
 """Columns of `nodes`, the entries of the timing wheel. N_WHAT is what rings, times KINDS, plus how."""
 KINDS = 4
+BLOCK = 16
+BLOCK_NEXT, BLOCK_COUNT = 0, 1
+"""A block is so many rows of `nodes`: the next block of its turn and how many rows are in use, then these."""
 ON_PROGRAM, ON_EXPIRY, ON_PULSE, ON_LOOK = range(4)
 
 BUCKET_BITS = 23
@@ -146,7 +150,7 @@ class World(NamedTuple):
 def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
-        clock=np.zeros(11, np.int64),
+        clock=np.zeros(13, np.int64),
         wheel=np.zeros(BUCKETS + TURNS, np.int32),
         nodes=np.zeros((nodes, 4), np.int64),
         programs=np.zeros((programs, 22), np.int64),
