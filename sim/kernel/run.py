@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.kernel.book import cancel, enter, modify, room
 from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
 from sim.kernel.draws import geometric_scale
@@ -35,15 +37,12 @@ from sim.kernel.world import (
     BELOW,
     CHILDREN,
     FILL,
-    KINDS,
+    KIND_BITS,
     LADDER,
     LADDERS,
     LATENT,
     LOOK,
     LOOKING,
-    N_ID,
-    N_TIME,
-    N_WHAT,
     NOISE,
     NOW,
     ON_EXPIRY,
@@ -304,20 +303,21 @@ def run(b, w, until):
     while True:
         if not room(b) or not world_room(w):
             return FULL
-        kind, ref = ON_PROGRAM, w.clock[QUOTING]
+        # Unsigned: numba need not ask whether an index counts from the end.
+        kind, ref = ON_PROGRAM, np.uint32(w.clock[QUOTING])
         ident = w.programs[ref, P_ID]
         if ref != 0:
             has_written = quote(b, w, ref)
         else:
             call_all_makers(b, w)
-            node = first(w, until)
+            node = np.uint32(first(w, until))
             if node == 0:
                 w.clock[NOW] = until
                 integrate(b, w)
                 return TIME
-            kind, ref = w.nodes[node, N_WHAT] % KINDS, w.nodes[node, N_WHAT] // KINDS
-            ident = w.nodes[node, N_ID]
-            w.clock[NOW] = w.nodes[node, N_TIME]
+            kind, ref = w.nodes[node].what & (2**KIND_BITS - 1), np.uint32(w.nodes[node].what >> KIND_BITS)
+            ident = w.nodes[node].ident
+            w.clock[NOW] = w.nodes[node].time
             release(w, node)
             has_written = act(b, w, kind, ref, ident)
         if not has_written:

@@ -162,8 +162,8 @@ def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int 
     state = Books(
         table=np.zeros((n_books * LANES, TREE_START + TREE_WORDS), np.int64),
         pages=np.zeros((pages, 2), np.int64),
-        levels=_records(pages * PAGE, LEVEL),
-        orders=_records(orders, ORDER),
+        levels=records(pages * PAGE, LEVEL),
+        orders=records(orders, ORDER),
         stops=np.zeros((orders, 2), np.int64),
         books=np.zeros((n_books, 16), np.int64),
         counts=np.zeros(15, np.int64),
@@ -177,7 +177,7 @@ def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int 
     return state
 
 
-def _records(rows: int, kind: np.dtype) -> np.ndarray:
+def records(rows: int, kind: np.dtype) -> np.ndarray:
     """Rows whose fields are attributes: numba's always are, and it finds the type of a plain array at once."""
     empty = np.zeros(rows, kind)
     return empty if JIT else empty.view(np.recarray)

@@ -9,23 +9,19 @@ but the messages so far.
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.kernel.jit import inline, kernel
 from sim.kernel.world import (
     BLOCK,
-    BLOCK_COUNT,
-    BLOCK_NEXT,
     BUCKET_BITS,
     BUCKETS,
     CURSOR,
     DUE,
     FREE_BLOCK,
     FREE_NODE,
-    KINDS,
+    KIND_BITS,
     LATER,
-    N_ID,
-    N_NEXT,
-    N_TIME,
-    N_WHAT,
     NODE_TOP,
     TURN_BITS,
     TURNS,
@@ -41,7 +37,7 @@ def node_room(w):
 @inline
 def schedule(w, time, kind, ref, ident):
     """Let a node ring at `time` (not before the present bucket)."""
-    enlist(w, time, KINDS * ref + kind, ident)
+    enlist(w, time, (ref << KIND_BITS) | kind, ident)
 
 
 @inline
@@ -55,7 +51,7 @@ def enlist(w, time, what, ident):
         node = w.clock[NODE_TOP]
         w.clock[NODE_TOP] = node + 1
     else:
-        w.clock[FREE_NODE] = w.nodes[node, N_NEXT]
+        w.clock[FREE_NODE] = w.nodes[node].next
     write_node(w, node, time, what, ident)
     if bucket <= cursor:
         sort_in(w, node)
@@ -65,9 +61,9 @@ def enlist(w, time, what, ident):
 
 @inline
 def write_node(w, node, time, what, ident):
-    w.nodes[node, N_TIME] = time
-    w.nodes[node, N_WHAT] = what
-    w.nodes[node, N_ID] = ident
+    w.nodes[node].time = time
+    w.nodes[node].what = what
+    w.nodes[node].ident = ident
 
 
 @inline
@@ -75,11 +71,11 @@ def put_off(w, time, what, ident):
     """Write what is due in a later turn into the last block of that turn."""
     slot = BUCKETS + ((time >> (BUCKET_BITS + TURN_BITS)) & (TURNS - 1))
     block = w.wheel[slot]
-    if block == 0 or w.nodes[block, BLOCK_COUNT] == BLOCK - 1:
+    if block == 0 or w.nodes[block].ident == BLOCK - 1:
         block = new_block(w, block)
         w.wheel[slot] = block
-    count = w.nodes[block, BLOCK_COUNT] + 1
-    w.nodes[block, BLOCK_COUNT] = count
+    count = w.nodes[block].ident + 1
+    w.nodes[block].ident = count
     write_node(w, block + count, time, what, ident)
     w.clock[LATER] += 1
 
@@ -92,31 +88,31 @@ def new_block(w, after):
         block = w.clock[NODE_TOP]
         w.clock[NODE_TOP] = block + BLOCK
     else:
-        w.clock[FREE_BLOCK] = w.nodes[block, BLOCK_NEXT]
-    w.nodes[block, BLOCK_NEXT] = after
-    w.nodes[block, BLOCK_COUNT] = 0
+        w.clock[FREE_BLOCK] = w.nodes[block].next
+    w.nodes[block].next = after
+    w.nodes[block].ident = 0
     return block
 
 
 @inline
 def chain_up(w, node, slot):
     """Put a node into a chain of the wheel."""
-    w.nodes[node, N_NEXT] = w.wheel[slot]
+    w.nodes[node].next = w.wheel[slot]
     w.wheel[slot] = node
 
 
 @inline
 def sort_in(w, node):
     """Put a node into the list of those due, behind those of its own time."""
-    time = w.nodes[node, N_TIME]
-    before, after = 0, w.clock[DUE]
-    while after != 0 and w.nodes[after, N_TIME] <= time:
-        before, after = after, w.nodes[after, N_NEXT]
-    w.nodes[node, N_NEXT] = after
+    time = w.nodes[node].time
+    before, after = np.uint32(0), np.uint32(w.clock[DUE])
+    while after != 0 and w.nodes[after].time <= time:
+        before, after = after, w.nodes[after].next
+    w.nodes[node].next = after
     if before == 0:
         w.clock[DUE] = node
     else:
-        w.nodes[before, N_NEXT] = node
+        w.nodes[before].next = node
 
 
 @kernel
@@ -129,7 +125,7 @@ def turn(w, cursor):
     node = w.wheel[slot]
     w.wheel[slot] = 0
     while node != 0:
-        after = w.nodes[node, N_NEXT]
+        after = w.nodes[node].next
         sort_in(w, node)
         node = after
 
@@ -141,11 +137,11 @@ def deal_out(w, turn):
     block = w.wheel[slot]
     w.wheel[slot] = 0
     while block != 0:
-        after, count = w.nodes[block, BLOCK_NEXT], w.nodes[block, BLOCK_COUNT]
+        after, count = w.nodes[block].next, w.nodes[block].ident
         w.clock[LATER] -= count
         for row in range(block + 1, block + 1 + count):
-            enlist(w, w.nodes[row, N_TIME], w.nodes[row, N_WHAT], w.nodes[row, N_ID])
-        w.nodes[block, BLOCK_NEXT] = w.clock[FREE_BLOCK]
+            enlist(w, w.nodes[row].time, w.nodes[row].what, w.nodes[row].ident)
+        w.nodes[block].next = w.clock[FREE_BLOCK]
         w.clock[FREE_BLOCK] = block
         block = after
 
@@ -161,13 +157,13 @@ def first(w, until):
             w.clock[CURSOR] = cursor
         else:
             turn(w, cursor)
-    node = w.clock[DUE]
-    return node if node != 0 and w.nodes[node, N_TIME] <= until else 0
+    node = np.uint32(w.clock[DUE])
+    return node if node != 0 and w.nodes[node].time <= until else 0
 
 
 @inline
 def release(w, node):
     """Take the first node off the list of those due."""
-    w.clock[DUE] = w.nodes[node, N_NEXT]
-    w.nodes[node, N_NEXT] = w.clock[FREE_NODE]
+    w.clock[DUE] = w.nodes[node].next
+    w.nodes[node].next = w.clock[FREE_NODE]
     w.clock[FREE_NODE] = node

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sim.kernel.state import records
+
 SECOND = 1_000_000_000
 """In nanoseconds."""
 
@@ -15,12 +17,14 @@ FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(7, 13)
 lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
 how much waits for a later turn of the wheel."""
 
-N_TIME, N_NEXT, N_WHAT, N_ID = range(4)
-"""Columns of `nodes`, the entries of the timing wheel. N_WHAT is what rings, times KINDS, plus how."""
-KINDS = 4
+NODE = np.dtype(
+    [("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32), ("", np.uint32)]
+)
+"""A row of `nodes`, the entries of the timing wheel: `what` rings is a row of programs or orders, times 2**KIND_BITS,
+plus how; `ident` is what that row holds as long as it is still the one meant."""
+KIND_BITS = 2
 BLOCK = 16
-BLOCK_NEXT, BLOCK_COUNT = 0, 1
-"""A block is so many rows of `nodes`: the next block of its turn and how many rows are in use, then these."""
+"""Rows of `nodes` that make a block: the first has the `next` block of its turn and, as `ident`, how many are in use."""
 ON_PROGRAM, ON_EXPIRY, ON_PULSE, ON_LOOK = range(4)
 
 BUCKET_BITS = 23
@@ -151,8 +155,8 @@ def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
         clock=np.zeros(13, np.int64),
-        wheel=np.zeros(BUCKETS + TURNS, np.int32),
-        nodes=np.zeros((nodes, 4), np.int64),
+        wheel=np.zeros(BUCKETS + TURNS, np.uint32),
+        nodes=records(nodes, NODE),
         programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
