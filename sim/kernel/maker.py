@@ -89,10 +89,13 @@ def withdrawal(w, p):
 
 
 @inline
-def measure(b, w, p, side):
-    """Set the contracts for the best price of a side: the most of its own, and all that should be displayed."""
+def measure(w, p, side, held):
+    """Set the contracts for the best price of a side: the most of its own, and all that should be displayed.
+
+    `held` is the inventory, between -1 and 1.
+    """
     shown = withdrawal(w, p)
-    w.params[p, OWN_NOW] = shown * w.params[p, TARGET] * (1.0 - inventory(b, w, p) * (1 - 2 * side))
+    w.params[p, OWN_NOW] = shown * w.params[p, TARGET] * (1.0 - held * (1 - 2 * side))
     w.params[p, ALL_NOW] = shown * w.params[p, DISPLAYED]
 
 
@@ -102,7 +105,7 @@ def ladder(b, w, p):
     programs = w.programs
     side = hashed(programs[p, P_KEY], programs[p, P_INDEX], 2) & 1
     next_candidate(w, p)
-    measure(b, w, p, side)
+    measure(w, p, side, inventory(b, w, p))
     programs[p, P_SIDE] = side
     programs[p, P_BASE] = best(b, programs[p, P_BOOK], side)
     programs[p, P_PLACE] = 0
@@ -137,8 +140,8 @@ def look(b, w, p):
     bid, ask = b.books[book, BID], b.books[book, ASK]
     is_empty = bid == 0 or ask == 0
     side = int(ask == 0) if is_empty else hashed(key, index, 1) & 1
-    tilt = inventory(b, w, p) * w.params[p, TILT] * (1 - 2 * side)
-    if uniform(key, index, 2) < 0.5 * (1.0 + tilt):
+    held = inventory(b, w, p)
+    if uniform(key, index, 2) < 0.5 * (1.0 + held * w.params[p, TILT] * (1 - 2 * side)):
         return False
     if is_empty:
         # At the last mid: the next order of others may stand anywhere, and is no sign of what the market is worth.
@@ -148,7 +151,7 @@ def look(b, w, p):
         # Anywhere up to the middle of the gap: a wide spread closes in a few looks, not a tick at a time.
         step = 1 + int(uniform(key, index, 3) * ((ask - bid - 1) >> 1))
         price = ask - step if side == 1 else bid + step
-    measure(b, w, p, side)
+    measure(w, p, side, held)
     return requote(b, w, p, side, price, 0, 1.0)
 
 
@@ -215,10 +218,14 @@ def provoker(b, w, p):
 @inline
 def requote(b, w, p, side, price, place, refill):
     """Bring the maker's order at a price towards the size wanted; an order left at another price of the slot goes."""
-    slot = w.programs[p, P_SLOTS]
-    row, order = w.slots[slot, side, price & (SLOTS - 1), 0], w.slots[slot, side, price & (SLOTS - 1), 1]
-    live = is_live(b, row, order)
-    if live and key_of(b.orders[row].lane, b.orders[row].key) != price:
+    slot, at = w.programs[p, P_SLOTS], price & (SLOTS - 1)
+    row = w.slots[slot, side, at, 0]
+    if row == 0 and place >= w.params[p, DEPTH]:
+        return False
+    live = is_live(b, row, w.slots[slot, side, at, 1])
+    if not live:
+        w.slots[slot, side, at, 0] = 0
+    elif key_of(b.orders[row].lane, b.orders[row].key) != price:
         return write(b, w, p, OP_CANCEL, side, price, 0, row, provoker(b, w, p))
     held = b.orders[row].qty if live else 0
     target = wanted(b, w, p, side, price, place, held)
