@@ -1,14 +1,15 @@
 """Market makers: quote a ladder on both sides, skew it with inventory, withdraw as volatility rises.
 
 The ladder is a standing program of the kernel (elastic depth; Avellaneda and Stoikov 2008 for the skew; depth falls as
-a power of volatility, as market-wide depth did against the VIX in 2025).
+a power of volatility, as market-wide depth did against the VIX in 2025). What a maker decides is its risk: the value at
+risk it may hold is fixed, so the inventory it bears shrinks as the VIX rises above its prior close (Adrian and Shin 2010).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, Quote, Trader, number, numbers
+from sim.trader import Action, Alarm, OnVol, Quote, Ring, Trader, number, numbers
 from sim.units import contracts_of
 from sim.view import View
 
@@ -61,28 +62,41 @@ class MarketMaker(Trader):
         bounds: tuple[float, float] = numbers(
             (0.2, 1.0), 0, 100, "1", "least and largest factor of the withdrawal", source="study"
         )
+        vix_points: float = number(
+            1.0, 0.01, 100, "points", "move of the VIX after which risk is reviewed", source="guess"
+        )
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Start the ladder with the session."""
+        return [self.quote(view)]
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Bear less inventory where the VIX has risen, more where it has fallen."""
+        return [self.quote(view)] if ring.kind == "vol" else []
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Watch the VIX."""
+        return [OnVol(self.p.vix_points)]
+
+    def quote(self, view: View) -> Quote:
+        """The ladder at the present VIX."""
         p = self.p
         relative = view.depth_musd / REFERENCE_DEPTH_MUSD
         displayed = p.depth_share * relative**p.depth_power * contracts_of(view.depth_musd, view.value)
-        return [
-            Quote(
-                contracts=p.most_share * displayed,
-                displayed=displayed,
-                max_inventory=p.inventory_share * displayed / self.crowd_size,
-                shape=p.shape,
-                shape_ticks=p.shape_ticks,
-                levels=p.levels,
-                looks=p.looks,
-                refill=p.refill,
-                fills=p.fills,
-                skew=p.skew,
-                tilt=p.tilt,
-                memory_seconds=p.memory_seconds,
-                withdrawal=p.withdrawal,
-                reference_vol=p.reference_vol_points / relative,
-                bounds=p.bounds,
-            )
-        ]
+        return Quote(
+            contracts=p.most_share * displayed,
+            displayed=displayed,
+            max_inventory=p.inventory_share * displayed / self.crowd_size * min(view.prior_vix / view.vix, 1.0),
+            shape=p.shape,
+            shape_ticks=p.shape_ticks,
+            levels=p.levels,
+            looks=p.looks,
+            refill=p.refill,
+            fills=p.fills,
+            skew=p.skew,
+            tilt=p.tilt,
+            memory_seconds=p.memory_seconds,
+            withdrawal=p.withdrawal,
+            reference_vol=p.reference_vol_points / relative,
+            bounds=p.bounds,
+        )

@@ -286,7 +286,11 @@ class Floor:
             k.H_LOW: action.bounds[0],
             k.H_HIGH: action.bounds[1],
         }
-        self._replace(action, trader, {k.P_KIND: k.LADDER}, params)
+        standing = self.desk(trader).programs.get(Quote)
+        if standing and self._model.market.alive(standing):
+            self._model.market.adjust(standing, params)
+        else:
+            self._replace(action, trader, {k.P_KIND: k.LADDER}, params)
 
     def _latent(self, action: LatentOrders, trader: Trader) -> None:
         params = {

@@ -340,6 +340,13 @@ class Market:
         p, programs = program[0], self.w.programs
         return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
+    def adjust(self, program: tuple[int, int], params: Mapping[int, float]) -> None:
+        """Give a maker's ladder other parameters: its orders, its inventory and its looks stay; they move to the new."""
+        about = self.w.params[program[0]]
+        for column, param in params.items():
+            about[column] = param
+        about[SEEN_SIGMA2] = -1.0
+
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
         columns = self.w.programs[program[0]].tolist()

@@ -17,9 +17,7 @@ FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(7, 13)
 lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
 how much waits for a later turn of the wheel."""
 
-NODE = np.dtype(
-    [("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32), ("", np.uint32)]
-)
+NODE = np.dtype([("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32), ("", np.uint32)])
 """A row of `nodes`, the entries of the timing wheel: `what` rings is a row of programs or orders, times 2**KIND_BITS,
 plus how; `ident` is what that row holds as long as it is still the one meant."""
 KIND_BITS = 2
