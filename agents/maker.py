@@ -1,8 +1,8 @@
 """Market makers: quote a ladder on both sides, skew it with inventory, withdraw as volatility rises.
 
 The ladder is a standing program of the kernel (elastic depth; Avellaneda and Stoikov 2008 for the skew; depth falls as
-a power of volatility, as market-wide depth did against the VIX in 2025). What a maker decides is its risk: the value at
-risk it may hold is fixed, so the inventory it bears shrinks as the VIX rises above its prior close (Adrian and Shin 2010).
+a power of volatility, as market-wide depth did against the VIX in 2025). What a maker decides is its risk: the value
+at risk it may hold is fixed, so it bears less inventory where the VIX is above its prior close (Adrian and Shin 2010).
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ from sim.units import NEVER
 CHAIN_STEPS = 100_000_000
 KEY = 20_251_120
 KERNEL_ONLY = {"makers", "latent", "noise"}
-"""Groups of agents that decide nothing once the session is open."""
+"""Groups of agents whose orders the kernel writes; what they decide in the course of the day is left out."""
 TOUCHED = 1 << 20
 """Rows of the tapes touched before a running market is timed."""
 

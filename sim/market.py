@@ -341,7 +341,7 @@ class Market:
         return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def adjust(self, program: tuple[int, int], params: Mapping[int, float]) -> None:
-        """Give a maker's ladder other parameters: its orders, its inventory and its looks stay; they move to the new."""
+        """Give a maker's ladder other parameters but its rate of looks; its orders and what it remembers stay."""
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 import math
@@ -17,7 +18,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from probes import CROWD, run
+from probes import run
 
 import agents
 from agents.close_buyer import CloseBuyer
@@ -543,6 +544,31 @@ def test_noise_traders_share_one_flow(build: Any) -> None:
     assert meta.flow == p.contracts_per_second
 
 
+@pytest.mark.parametrize(("vix", "share"), [(19.0, 1.0), (23.0, 1.0), (46.0, 0.5)])
+def test_makers_bear_and_latent_traders_send_less_above_the_prior_close_of_the_vix(
+    build: Any, vix: float, share: float
+) -> None:
+    """A maker's value at risk is fixed; latent orders come less by a power of the VIX."""
+    usual, seen, ring = Eyes(vix=23.0), Eyes(vix=vix), Ring("vol", vix)
+    (quote,) = build(MarketMaker).decide(seen, ring)
+    (before,) = build(MarketMaker).prepare(usual)
+    assert quote.max_inventory == pytest.approx(share * before.max_inventory)
+    assert (quote.displayed, quote.contracts) == (before.displayed, before.contracts)
+    (orders,) = build(LatentTrader, fear_power=0.5).decide(seen, ring)
+    (stock,) = build(LatentTrader, fear_power=0.5).prepare(usual)
+    assert orders.orders_per_second == pytest.approx(share**0.5 * stock.orders_per_second)
+
+
+@pytest.mark.parametrize(("before", "more"), [(6700.0, 0.0), (6600.0, 0.0), (6733.5, 0.0), (6834.0, 0.3)])
+def test_a_fall_draws_more_single_orders(build: Any, before: float, more: float) -> None:
+    """Two percent within the hour, half of one of them for nothing: 0.2 x 1.5 of the usual flow."""
+    trader = build(NoiseTrader, surge=0.2, surge_from_pct=0.5)
+    (orders,) = trader.decide(Eyes(before=before), Ring("below", 6699.0))
+    usual = trader.p.contracts_per_second * (1 - trader.p.metaorder_share)
+    assert orders.contracts_per_second == pytest.approx(usual + more * trader.p.contracts_per_second)
+    assert any(isinstance(alarm, At) for alarm in trader.alarms(Eyes()))
+
+
 # Everyone together
 
 GROUPS = {"dealers", "hedgers", "ctas", "etfs", "makers", "latent", "noise", "stops", "rebalancers", "value"}
@@ -552,36 +578,34 @@ def test_everyone_is_there_on_the_day() -> None:
     assert set(load("configs/nov20.toml").groups) == GROUPS
 
 
-def test_deciding_groups_are_woken_by_prices_news_and_time() -> None:
-    """Twelve minutes with bad news: nobody decides by the clock alone but those who trade at fixed times."""
-    model = run(MarketModel(CROWD, **{"session.end": "09:42"}))
-    decisions = model.frames()["decisions"]
+WITHIN_THE_MARKET = {"below", "above", "news", "fill", "vol", "look"}
+"""Alarms that neither the clock nor the start of a session sets off: prices, news, fills, options."""
+
+
+@functools.cache
+def whole_day(silent: str = "") -> MarketModel:
+    """The two days, those of a group asleep once the session has begun."""
+    model = MarketModel(load("configs/nov20.toml"))
+    for trader in model.traders:
+        if trader.group == silent:
+            trader.alarms = lambda view: ()
+    return run(model)
+
+
+def test_all_groups_decide_by_prices_news_fills_or_options() -> None:
+    decisions = whole_day().frames()["decisions"]
     woken = {group: set(rows["alarm"]) for group, rows in decisions.groupby("group", observed=True)}
+    assert set(woken) == GROUPS
+    clocked = {"rebalancers"}  # at set times near the close, by how far the index has moved
+    assert {group for group, alarms in woken.items() if alarms & WITHIN_THE_MARKET} == GROUPS - clocked
     assert woken["ctas"] <= {"below", "above"}
-    assert woken["dealers"] & {"below", "above"}
-    assert "news" in woken["etfs"]
-    assert woken["value"] & {"news", "time"}
-    assert woken["hedgers"] & {"time", "vol", "news"}
     assert woken["stops"] <= {"open", "above", "fill"}
-    assert not set().union(*woken.values()) - {
-        "auction",
-        "open",
-        "time",
-        "below",
-        "above",
-        "news",
-        "fill",
-        "vol",
-        "look",
-    }
+    assert not set().union(*woken.values()) - WITHIN_THE_MARKET - {"auction", "open", "time"}
 
 
-@pytest.mark.parametrize("group", ["dealers", "etfs", "ctas"])
+@pytest.mark.parametrize("group", sorted(GROUPS))
 def test_without_its_mind_a_group_makes_another_tape(group: str) -> None:
-    model = MarketModel(CROWD)
-    for trader in model.crowds[group]:
-        trader.decide, trader.alarms = lambda view, ring: (), lambda view: ()
-    assert run(model).tape_sha256() != run(MarketModel(CROWD)).tape_sha256()
+    assert whole_day(group).tape_sha256() != whole_day().tape_sha256()
 
 
 # Informed traders

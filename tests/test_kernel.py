@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markets import KEY, LADDER, MANY, SECOND, busy, candidates, deep, market, program, trades
+from scipy.stats import kstest
 
 import sim.market
 from sim.kernel import draws
@@ -89,7 +90,7 @@ FAR = 2**41 if JIT else 2**30
 )
 def test_wheel_is_a_queue_in_order_of_time(entries: list[tuple[int, int]]) -> None:
     """Against a heap; some nodes set another one off when they ring, up to a turn of the wheel and more ahead."""
-    w = new_world(1, ladders=0, nodes=256)
+    w = new_world(1, ladders=0, nodes=1 << 11)
     heap: list[int] = []
     for time, _ in entries:
         schedule(w, time, 0, 0, 0)
@@ -98,7 +99,7 @@ def test_wheel_is_a_queue_in_order_of_time(entries: list[tuple[int, int]]) -> No
     horizon, rung = 2**50, []
     while heap:
         node = first(w, horizon if len(heap) % 3 else heap[0])
-        time = int(w.nodes[node, k.N_TIME])
+        time = int(w.nodes[node]["time"])
         assert time == heapq.heappop(heap)
         release(w, node)
         rung.append(time)
@@ -114,12 +115,12 @@ def test_wheel_gives_nothing_before_its_time() -> None:
     schedule(w, 5 << k.BUCKET_BITS, 3, 8, 9)
     assert first(w, (5 << k.BUCKET_BITS) - 1) == 0
     node = first(w, 5 << k.BUCKET_BITS)
-    assert w.nodes[node, [k.N_WHAT, k.N_ID]].tolist() == [8 * k.KINDS + 3, 9]
+    assert w.nodes[node][["what", "ident"]].item() == ((8 << k.KIND_BITS) + 3, 9)
 
 
 TURN = 1 << (k.BUCKET_BITS + k.TURN_BITS)
 ROUND = TURN * k.TURNS
-"""The wheel's turn, 17 s, and what its chains of turns reach, 20 hours."""
+"""The wheel's turn, 17 s, and what the blocks of its turns reach, 20 hours."""
 
 
 @pytest.mark.skipif(not JIT, reason="some 40 million buckets are turned")
@@ -135,7 +136,7 @@ def test_wheel_keeps_what_is_more_than_a_turn_and_more_than_20_hours_ahead(start
         schedule(w, time, 0, 0, 0)
     rung = []
     while node := first(w, start + 3 * ROUND):
-        rung.append(int(w.nodes[node, k.N_TIME]))
+        rung.append(int(w.nodes[node]["time"]))
         release(w, node)
         for time in times[1:] if whole and len(rung) == 1 else ():
             schedule(w, time, 0, 0, 0)
@@ -170,6 +171,24 @@ def test_exponential_geometric_and_pareto_have_their_means() -> None:
     assert 20 <= p.min() <= p.max() <= 6000
     assert abs((p > 80).mean() - 0.125) < 5 * math.sqrt(0.125 / N_DRAWS)
     assert [draws.geometric(KEY, index, 1, draws.geometric_scale(1.0)) for index in range(9)] == [1] * 9
+
+
+def test_the_ziggurat_is_exponential_in_its_layers_at_their_edges_and_in_its_tail() -> None:
+    """Against the distribution function of scipy; the keys are fixed, so a right program passes always."""
+    x = np.array([draws.exponential(KEY, index, 3) for index in range(N_DRAWS)])
+    assert kstest(x, "expon").pvalue > 0.001
+    assert (np.diff(draws.EDGES) < 0).all()
+    areas = draws.EDGES[1:-1] * np.diff(np.exp(-draws.EDGES[1:]))
+    assert areas == pytest.approx(draws.AREA, rel=1e-9), "layers of one area"
+    beyond = draws.EDGES[0]
+    tail = np.array([draws.near_the_edge(draws.hashed(KEY, index, 4), 0, beyond) for index in range(5000)])
+    assert kstest(tail - draws.TAIL, "expon").pvalue > 0.001, "without a memory beyond the base"
+    for layer in (1, 100, 254):
+        high, low = draws.EDGES[layer : layer + 2]
+        x = (low + high) / 2
+        under = (math.exp(-x) - math.exp(-high)) / (math.exp(-low) - math.exp(-high))
+        kept = np.mean([draws.near_the_edge(draws.hashed(KEY, n, 5), layer, x) == x for n in range(5000)])
+        assert abs(kept - under) < 5 * math.sqrt(under * (1 - under) / 5000)
 
 
 @settings(deadline=None)

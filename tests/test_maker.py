@@ -263,6 +263,21 @@ def test_ladder_stopped_in_the_middle_of_a_look_leaves_nothing_behind(messages: 
     assert not shown(m)[MAKERS[0]]
 
 
+def test_a_ladder_that_is_adjusted_keeps_its_orders_and_what_it_remembers() -> None:
+    """It shows half as much within 60 seconds, 60 looks at a side on average, by orders that kept their places."""
+    m = around({})
+    ladder = make(m, MAKERS[0], 20.0)
+    m.advance(60 * SECOND)
+    before = {order for *_, order, size in resting(m.b, 0) if size > 1}
+    m.w.params[ladder[0], k.FAST] = 3.0
+    m.adjust(ladder, LADDER | {k.DISPLAYED: 10.0, k.TARGET: 1e9, k.REFILL: 1.0})
+    assert m.w.params[ladder[0], k.FAST] == 3.0
+    assert {order for *_, order, size in resting(m.b, 0) if size > 1} == before
+    m.advance(m.now + 60 * SECOND)
+    assert {order for *_, order, size in resting(m.b, 0) if size > 1} == before
+    assert shown(m)[MAKERS[0]][BIDS, 2] == whole(10.0, BIDS, 2)
+
+
 # A side that is empty
 
 

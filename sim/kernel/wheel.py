@@ -1,10 +1,10 @@
 """A timing wheel: what is to happen, in order of time, at a cost that does not grow with how much is waiting.
 
-What is due in the present turn stands in buckets, a chain of nodes each; what is due later in blocks for its turn, to be
-dealt out into the buckets when that begins: so the thousands of orders that expire some day are not in the way of the
-few timers of this second, and are read one behind the other. A bucket's chain is unsorted until it is moved, sorted,
-into the list `DUE`. Two nodes of one instant act in the order in which they are in that list, which depends on nothing
-but the messages so far.
+What is due in the present turn stands in buckets, a chain of nodes each; what is due later in blocks for its turn, to
+be dealt out into the buckets when that begins: so the thousands of orders that expire some day are not in the way of
+the few timers of this second, and are read one behind the other. A bucket's chain is unsorted until it is moved,
+sorted, into the list `DUE`. Two nodes of one instant act in the order in which they are in that list, which depends on
+nothing but the messages so far.
 """
 
 from __future__ import annotations

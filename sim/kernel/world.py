@@ -22,7 +22,7 @@ NODE = np.dtype([("time", np.int64), ("what", np.uint32), ("ident", np.int32), (
 plus how; `ident` is what that row holds as long as it is still the one meant."""
 KIND_BITS = 2
 BLOCK = 16
-"""Rows of `nodes` that make a block: the first has the `next` block of its turn and, as `ident`, how many are in use."""
+"""Rows of `nodes` that make a block: the first has the turn's `next` block and, as `ident`, how many are in use."""
 ON_PROGRAM, ON_EXPIRY, ON_PULSE, ON_LOOK = range(4)
 
 BUCKET_BITS = 23
