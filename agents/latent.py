@@ -66,11 +66,9 @@ class LatentTrader(Trader):
         """The stream of orders at the present VIX."""
         p = self.p
         contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS
+        calm = min(view.prior_vix / view.vix, 1.0) ** p.fear_power
         return LatentOrders(
-            orders_per_second=contracts
-            / p.size
-            / self.crowd_size
-            * min(view.prior_vix / view.vix, 1.0) ** p.fear_power,
+            orders_per_second=contracts / p.size / self.crowd_size * calm,
             reach_points=p.reach_points,
             size=p.size,
             life_seconds=p.life_seconds,

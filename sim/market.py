@@ -18,6 +18,7 @@ from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.doors import end_program, launch, run
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
+from sim.kernel.programs import mean_gap
 from sim.kernel.replay import M_OWNER, replay
 from sim.kernel.run import deliver, pulse, world_room
 from sim.kernel.state import (
@@ -62,13 +63,13 @@ from sim.kernel.state import (
 from sim.kernel.world import (
     ABOVE,
     BELOW,
-    BLOCK,
     BUCKET_BITS,
     CURSOR,
     DUE,
     FREE_BLOCK,
     FREE_NODE,
     FREE_PROGRAM,
+    GAP_NS,
     LADDER,
     LADDERS,
     LATER,
@@ -86,6 +87,7 @@ from sim.kernel.world import (
     P_SLOTS,
     PROGRAM_TOP,
     QUOTING,
+    RATE,
     S_ACTIVITY_CAP,
     S_CLOSE,
     S_EWMA_A,
@@ -112,6 +114,7 @@ from sim.kernel.world import (
     SEEN_SIGMA2,
     SENT,
     SINCE,
+    SPARE,
     WOKEN,
     World,
     new_world,
@@ -341,11 +344,11 @@ class Market:
         return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def adjust(self, program: tuple[int, int], params: Mapping[int, float]) -> None:
-        """Give a maker's ladder other parameters but its rate of looks; its orders and what it remembers stay."""
+        """Give a maker's ladder other parameters; its orders, its next look and what it remembers stay."""
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param
-        about[SEEN_SIGMA2] = -1.0
+        about[GAP_NS], about[SEEN_SIGMA2] = mean_gap(about[RATE]), -1.0
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
@@ -474,7 +477,7 @@ class Market:
 def _grown_world(w: World) -> World:
     clock = w.clock
     return w._replace(
-        nodes=_longer(w.nodes, 0, int(clock[NODE_TOP] + clock[LATER]) + 4 * BLOCK),
+        nodes=_longer(w.nodes, 0, int(clock[NODE_TOP] + clock[LATER]) + SPARE),
         programs=_longer(w.programs, 0, int(clock[PROGRAM_TOP]) + 64),
         params=_longer(w.params, 0, int(clock[PROGRAM_TOP]) + 64),
     )

@@ -246,7 +246,8 @@ class Quote:
     shown to `levels`. It looks at each side `looks` times a second: too much goes at once, the share `refill` of what
     is missing comes. `fills` is looks a second at an open spread. Inventory is remembered for `memory_seconds`; at
     `max_inventory` one side is nearly gone. Depth shrinks as (reference / one-minute volatility)^withdrawal within
-    `bounds`; volatilities in points a square-root minute.
+    `bounds`; volatilities in points a square-root minute. Sent again it changes the ladder that stands, whose orders
+    and inventory it keeps.
     """
 
     contracts: float

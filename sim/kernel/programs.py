@@ -124,9 +124,15 @@ def next_candidate(w, p):
 
 
 @inline
+def mean_gap(rate):
+    """Mean nanoseconds between the candidates of a stream."""
+    return min(SECOND / rate, NEVER_NS)
+
+
+@inline
 def begin_stream(w, p):
     """Start a stream with its first candidate."""
-    w.params[p, GAP_NS] = min(SECOND / w.params[p, RATE], NEVER_NS)
+    w.params[p, GAP_NS] = mean_gap(w.params[p, RATE])
     next_candidate(w, p)
 
 

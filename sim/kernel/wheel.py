@@ -23,6 +23,7 @@ from sim.kernel.world import (
     KIND_BITS,
     LATER,
     NODE_TOP,
+    SPARE,
     TURN_BITS,
     TURNS,
 )
@@ -30,8 +31,8 @@ from sim.kernel.world import (
 
 @inline
 def node_room(w):
-    """Whether four more nodes can be scheduled, and all those of a turn dealt out."""
-    return w.clock[NODE_TOP] + w.clock[LATER] + 4 * BLOCK <= w.nodes.shape[0]
+    """Whether a step of the market finds room, and all that waits for a later turn when it is dealt out."""
+    return w.clock[NODE_TOP] + w.clock[LATER] + SPARE <= w.nodes.shape[0]
 
 
 @inline

@@ -17,12 +17,14 @@ FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(7, 13)
 lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
 how much waits for a later turn of the wheel."""
 
-NODE = np.dtype([("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32), ("", np.uint32)])
+NODE = np.dtype([("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32)], align=True)
 """A row of `nodes`, the entries of the timing wheel: `what` rings is a row of programs or orders, times 2**KIND_BITS,
 plus how; `ident` is what that row holds as long as it is still the one meant."""
 KIND_BITS = 2
 BLOCK = 16
 """Rows of `nodes` that make a block: the first has the turn's `next` block and, as `ident`, how many are in use."""
+SPARE = 8 * BLOCK
+"""Rows of `nodes` that are kept free: more than what one step of the market can schedule, a block for each."""
 ON_PROGRAM, ON_EXPIRY, ON_PULSE, ON_LOOK = range(4)
 
 BUCKET_BITS = 23
