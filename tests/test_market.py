@@ -294,7 +294,7 @@ def test_orders_are_what_they_are_called_and_never_equal_another_kind() -> None:
 
 def test_work_replaces_work() -> None:
     model, _, one, _ = walls()
-    at(one, OPEN + SECOND, Work(80, until_ns=OPEN + 3 * MINUTE))
+    at(one, OPEN + SECOND, Work(80, until_ns=OPEN + 3 * MINUTE, child=1))
     at(one, OPEN + MINUTE, Work(-60, until_ns=OPEN + 3 * MINUTE))
     model.step()
     bought = View(model, one).position
@@ -311,7 +311,7 @@ def test_work_replaces_work() -> None:
 
 def test_work_of_nothing_stops_the_work() -> None:
     model, _, one, _ = walls()
-    at(one, OPEN + SECOND, Work(80, until_ns=OPEN + 3 * MINUTE))
+    at(one, OPEN + SECOND, Work(80, until_ns=OPEN + 3 * MINUTE, child=1))
     at(one, OPEN + MINUTE, Work(0))
     run(model)
     assert 0 < View(model, one).position < 80
