@@ -1,15 +1,14 @@
 """Latent liquidity: patient limit orders far around the price, come and gone slowly (Toth et al. 2011; Donier 2015).
 
 Their stock far from the price is rate x life; near it trading eats it away, so a V-shaped book and a concave impact
-emerge. Before an opening auction the stock stands around what value is known to be. Fewer orders come while the VIX is
-above its prior close, as all liquidity is scarcer then (Nagel 2012).
+emerge. Before an opening auction the stock stands around what value is known to be.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, Alarm, LatentOrders, OnVol, Ring, Trader, number
+from sim.trader import Action, LatentOrders, Trader, number
 from sim.units import TICK_POINTS, contracts_of
 from sim.view import View
 
@@ -43,35 +42,18 @@ class LatentTrader(Trader):
             "scale of the hollow of a book about to open",
             source="guess; form: Toth et al. 2011",
         )
-        fear_power: float = number(
-            0.1, 0, 4, "1", "exponent of the stream of orders against the VIX above its prior close", source="guess"
-        )
-        vix_points: float = number(
-            1.0, 0.01, 100, "points", "move of the VIX after which it is reviewed", source="guess"
-        )
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Stock the book before the auction, then keep the orders coming."""
-        return [self.orders(view)]
-
-    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Send fewer orders where the VIX has risen, more where it has fallen."""
-        return [self.orders(view)] if ring.kind == "vol" else []
-
-    def alarms(self, view: View) -> Iterable[Alarm]:
-        """Watch the VIX."""
-        return [OnVol(self.p.vix_points)]
-
-    def orders(self, view: View) -> LatentOrders:
-        """The stream of orders at the present VIX."""
         p = self.p
         contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS
-        calm = min(view.prior_vix / view.vix, 1.0) ** p.fear_power
-        return LatentOrders(
-            orders_per_second=contracts / p.size / self.crowd_size * calm,
-            reach_points=p.reach_points,
-            size=p.size,
-            life_seconds=p.life_seconds,
-            around=view.value,
-            hollow_points=p.hollow_points,
-        )
+        return [
+            LatentOrders(
+                orders_per_second=contracts / p.size / self.crowd_size,
+                reach_points=p.reach_points,
+                size=p.size,
+                life_seconds=p.life_seconds,
+                around=view.value,
+                hollow_points=p.hollow_points,
+            )
+        ]
