@@ -286,8 +286,7 @@ class Floor:
             k.H_LOW: action.bounds[0],
             k.H_HIGH: action.bounds[1],
         }
-        standing = self.desk(trader).programs.get(Quote)
-        if standing and self._model.market.alive(standing):
+        if standing := self.desk(trader).programs.get(Quote):
             self._model.market.adjust(standing, params)
         else:
             self._replace(action, trader, {k.P_KIND: k.LADDER}, params)

@@ -61,11 +61,17 @@ def uniform(key, index, which):
 
 
 @inline
+def point(bits):
+    """A layer, all as likely, and a point of it."""
+    layer = bits & (LAYERS - 1)
+    return layer, fraction(bits) * EDGES[layer]
+
+
+@inline
 def exponential(key, index, which):
     """Exponential of mean one: nearly always a point of a layer that lies under the density at any height."""
     bits = hashed(key, index, which)
-    layer = bits & (LAYERS - 1)
-    x = fraction(bits) * EDGES[layer]
+    layer, x = point(bits)
     return x if x < EDGES[layer + 1] else near_the_edge(bits, layer, x)
 
 
@@ -83,8 +89,7 @@ def near_the_edge(bits, layer, x):
             if low + fraction(bits) * (high - low) < math.exp(-x):
                 return beyond + x
             bits = mix(bits + GOLDEN)
-        layer = bits & (LAYERS - 1)
-        x = fraction(bits) * EDGES[layer]
+        layer, x = point(bits)
     return beyond + x
 
 
