@@ -90,14 +90,16 @@ class FlatBook(Trader):
         return [OnFill()]
 
 
-def scene(people: str = "", *, contracts: int = 100, end: str = "09:40", **overrides: Any) -> MarketModel:
+def scene(
+    people: str = "", *, seed: int = 1, contracts: int = 100, end: str = "09:40", **overrides: Any
+) -> MarketModel:
     """A flat book of so many contracts a tick, with people (TOML), in which orders are worked as fast as they may.
 
     Limits to a share of the volume never bind: the market takes its volume to be endless, and what it forgets of that
     in a day is less than what there is.
     """
     settings = {"agents.book.contracts": contracts, "session.end": end} | overrides
-    model = MarketModel(SCENE + people, rng=1, **settings)
+    model = MarketModel(SCENE + people, rng=seed, **settings)
     model.market.w.stats[0, S_VOLUME_RATE] = 1e300
     return model
 
