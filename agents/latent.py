@@ -1,14 +1,15 @@
 """Latent liquidity: patient limit orders far around the price, come and gone slowly (Toth et al. 2011; Donier 2015).
 
 Their stock far from the price is rate x life; near it trading eats it away, so a V-shaped book and a concave impact
-emerge. Before an opening auction the stock stands around what value is known to be.
+emerge. Before an opening auction the stock stands around what value is known to be. Orders are smaller while the VIX is
+above its prior close, as all liquidity is scarcer then (Nagel 2012).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, LatentOrders, Trader, number
+from sim.trader import Action, Alarm, LatentOrders, OnVol, Ring, Trader, number
 from sim.units import TICK_POINTS, contracts_of
 from sim.view import View
 
@@ -42,18 +43,34 @@ class LatentTrader(Trader):
             "scale of the hollow of a book about to open",
             source="guess; form: Toth et al. 2011",
         )
+        fear_power: float = number(
+            0.1, 0, 4, "1", "exponent of the size of orders against the VIX above its prior close", source="guess"
+        )
+        vix_points: float = number(
+            1.0, 0.01, 100, "points", "move of the VIX after which it is reviewed", source="guess"
+        )
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Stock the book before the auction, then keep the orders coming."""
+        return [self.orders(view)]
+
+    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
+        """Send smaller orders where the VIX has risen."""
+        return [self.orders(view)] if ring.kind == "vol" else []
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Watch the VIX."""
+        return [OnVol(self.p.vix_points)]
+
+    def orders(self, view: View) -> LatentOrders:
+        """The stream of orders at the present VIX."""
         p = self.p
         contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS
-        return [
-            LatentOrders(
-                orders_per_second=contracts / p.size / self.crowd_size,
-                reach_points=p.reach_points,
-                size=p.size,
-                life_seconds=p.life_seconds,
-                around=view.value,
-                hollow_points=p.hollow_points,
-            )
-        ]
+        return LatentOrders(
+            orders_per_second=contracts / p.size / self.crowd_size,
+            reach_points=p.reach_points,
+            size=p.size * min(view.prior_vix / view.vix, 1.0) ** p.fear_power,
+            life_seconds=p.life_seconds,
+            around=view.value,
+            hollow_points=p.hollow_points,
+        )

@@ -1,7 +1,8 @@
 """Noise: market orders of random sign and split metaorders, whose pace follows the time of day and excites itself.
 
 Metaorder sizes are Pareto, so that trade signs have a long memory (Lillo, Mike and Farmer 2005); activity follows past
-volatility (quadratic Hawkes; Blanc, Donier and Bouchaud 2017).
+volatility (quadratic Hawkes; Blanc, Donier and Bouchaud 2017). A market that falls draws a crowd of its own (Barber and
+Odean 2008; volume against the size of a move: Karpoff 1987).
 """
 
 from __future__ import annotations
@@ -11,7 +12,20 @@ from typing import Self
 
 from pydantic import model_validator
 
-from sim.trader import Action, Activity, Metaorders, NoiseOrders, Ring, Trader, number, numbers
+from sim.trader import (
+    Above,
+    Action,
+    Activity,
+    Alarm,
+    At,
+    Below,
+    Metaorders,
+    NoiseOrders,
+    Ring,
+    Trader,
+    number,
+    numbers,
+)
 from sim.view import View
 
 REFERENCE_DEPTH_MUSD = 5.0
@@ -54,6 +68,13 @@ class NoiseTrader(Trader):
             "volatility of activity one in a book of $5M; in others inverse to depth",
             source="study",
         )
+        surge: float = number(
+            0.5, 0, 10, "1/%", "more single orders, times as many, for every percent of a fall", source="study"
+        )
+        surge_from_pct: float = number(0.5, 0, 100, "%", "beyond this fall", source="guess")
+        surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
+        review_points: float = number(5.0, 0.25, 1000, "points", "move after which it is reviewed", source="guess")
+        review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
         u_base: float = number(0.88, 0, 10, "1", "pace at midday", source="study")
         u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
 
@@ -66,13 +87,18 @@ class NoiseTrader(Trader):
             return self
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Start the streams with the session."""
+        """Start the streams with the session; send more single orders while the index falls."""
         p = self.p
         share = p.contracts_per_second / self.crowd_size
+        fallen_pct = 100 * (view.mid_ago(p.surge_minutes) / view.mid - 1)
+        surge = 1 + p.surge * max(fallen_pct - p.surge_from_pct, 0.0)
+        orders = NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective, surge)
+        if ring.kind != "open":
+            return [orders]
         usual_vol = p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd
         return [
             Activity(p.feedback, p.activity_cap, usual_vol, p.u_base, p.u_rise),
-            NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective),
+            orders,
             Metaorders(
                 share * p.metaorder_share,
                 p.contracts_per_second,
@@ -84,3 +110,9 @@ class NoiseTrader(Trader):
                 p.participation,
             ),
         ]
+
+    def alarms(self, view: View) -> Iterable[Alarm]:
+        """Look again after a move, or after a while."""
+        step = self.p.review_points * (0.5 + self.draw.uniform())
+        later = view.later(60 * self.p.review_minutes * (0.5 + self.draw.uniform()))
+        return [At(later), Below(view.mid - step), Above(view.mid + step)]

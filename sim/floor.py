@@ -286,10 +286,16 @@ class Floor:
             k.H_LOW: action.bounds[0],
             k.H_HIGH: action.bounds[1],
         }
-        if standing := self.desk(trader).programs.get(Quote):
+        self._start_or_adjust(action, trader, k.LADDER, params)
+
+    def _start_or_adjust(self, action: Action, trader: Trader, kind: int, params: dict[int, float]) -> bool:
+        """Start a program, or change the one that stands of the action's kind; whether it is new."""
+        standing = self.desk(trader).programs.get(type(action))
+        if standing:
             self._model.market.adjust(standing, params)
         else:
-            self._replace(action, trader, {k.P_KIND: k.LADDER}, params)
+            self._replace(action, trader, {k.P_KIND: kind}, params)
+        return not standing
 
     def _latent(self, action: LatentOrders, trader: Trader) -> None:
         params = {
@@ -304,15 +310,20 @@ class Floor:
                 f"agents.{trader.crowd}: {count * trader.crowd_size:.3g} latent orders would rest (rate times life), "
                 f"at most {MOST_LATENT_ORDERS:,} may at once"
             )
-        handle = self._replace(action, trader, {k.P_KIND: k.LATENT}, params)
-        if self._model.market.in_auction():
-            self._model.market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
+        is_new = self._start_or_adjust(action, trader, k.LATENT, params)
+        if is_new and self._model.market.in_auction():
+            market, handle = self._model.market, self.desk(trader).programs[LatentOrders]
+            market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
 
     def _noise(self, action: NoiseOrders, trader: Trader) -> None:
         cap = self._model.market.pace_cap()
-        params = {k.RATE: action.contracts_per_second / action.size * cap, k.CAP: cap, k.SIZE: action.size}
-        params[k.SELECTIVE] = action.selective
-        self._replace(action, trader, {k.P_KIND: k.NOISE}, params)
+        params = {
+            k.RATE: action.contracts_per_second / action.size * cap,
+            k.CAP: cap / action.surge,
+            k.SIZE: action.size,
+            k.SELECTIVE: action.selective,
+        }
+        self._start_or_adjust(action, trader, k.NOISE, params)
 
     def _meta(self, action: Metaorders, trader: Trader) -> None:
         cap = self._model.market.pace_cap()
@@ -329,7 +340,7 @@ class Floor:
             k.PART_HIGH: action.participation[1],
             k.FLOW: action.flow,
         }
-        self._replace(action, trader, {k.P_KIND: k.META}, params)
+        self._start_or_adjust(action, trader, k.META, params)
 
 
 def pareto_mean(low: float, high: float, alpha: float) -> float:

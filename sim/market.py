@@ -16,6 +16,7 @@ from sim.kernel.auction import uncross
 from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.doors import end_program, launch, run
+from sim.kernel.draws import geometric_scale
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
 from sim.kernel.programs import mean_gap
@@ -114,6 +115,8 @@ from sim.kernel.world import (
     SEEN_SIGMA2,
     SENT,
     SINCE,
+    SIZE,
+    SIZE_SCALE,
     SPARE,
     WOKEN,
     World,
@@ -344,11 +347,15 @@ class Market:
         return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def adjust(self, program: tuple[int, int], params: Mapping[int, float]) -> None:
-        """Give a maker's ladder other parameters; its orders, its next look and what it remembers stay."""
+        """Give a stream or ladder other parameters; its orders, its next candidate and what it remembers stay."""
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param
-        about[GAP_NS], about[SEEN_SIGMA2] = mean_gap(about[RATE]), -1.0
+        about[GAP_NS], about[SIZE_SCALE], about[SEEN_SIGMA2] = (
+            mean_gap(about[RATE]),
+            geometric_scale(about[SIZE]),
+            -1.0,
+        )
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""

@@ -271,7 +271,8 @@ class Quote:
 class LatentOrders:
     """A stream of limit orders, uniform over `reach_points` behind the opposite best, each for an exponential life.
 
-    Before an auction the book is stocked around `around` with what the stream would have left.
+    Before an auction the book is stocked around `around` with what the stream would have left. Sent again it changes
+    the stream that stands: at the same rate its candidates keep their times and draws, and only what they are changes.
     """
 
     orders_per_second: float
@@ -284,11 +285,16 @@ class LatentOrders:
 
 @dataclass(frozen=True, slots=True)
 class NoiseOrders:
-    """A stream of market orders of random sign; `selective` of them take no more than the best queue."""
+    """A stream of market orders of random sign; `selective` of them take no more than the best queue.
+
+    `surge` (above 0) is how many times as many come. Sent again with another one it changes the stream that stands:
+    more or fewer of the same candidates are accepted, at most the largest pace (`Activity`) in all.
+    """
 
     contracts_per_second: float
     size: float = 3.5
     selective: float = 0.9
+    surge: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import math
 import pkgutil
 import random
 import re
+from dataclasses import replace
 from datetime import date
 from types import SimpleNamespace
 from typing import Any, get_args
@@ -489,17 +490,27 @@ def test_rebalancers_trade_with_the_move_and_against_volatility(build: Any, mid:
         assert not list(build(cls).decide(view, Ring("open")))
         (wake,) = build(cls).alarms(view)
         assert CLOSES - 27 * MINUTE < wake.time_ns <= CLOSES - 24 * MINUTE
-        assert not list(build(cls).alarms(Eyes(now=CLOSES - MINUTE)))
+        assert list(build(cls).alarms(Eyes(now=CLOSES - MINUTE))) == [Below(6695.0), Above(6705.0)]
 
 
 @pytest.mark.parametrize("minutes", [1.0, 25.0, 389.5, 390.0])
-def test_rebalancer_decides_once_a_day_however_early(build: Any, minutes: float) -> None:
+def test_rebalancer_begins_once_a_day_however_early(build: Any, minutes: float) -> None:
     for index in range(20):
         buyer = build(CloseBuyer, index=index, before_close_minutes=minutes, stop_before_minutes=0.0)
         (alarm,) = buyer.alarms(Eyes(now=OPENS))
         assert OPENS < alarm.time_ns <= max(CLOSES - minutes * MINUTE, OPENS + 1)
         assert list(buyer.decide(Eyes(now=alarm.time_ns), TIME)) == [Work(2000, until_ns=CLOSES)]
-        assert all(not list(buyer.alarms(Eyes(now=alarm.time_ns))) for _ in range(20))
+        assert not any(isinstance(alarm, At) for alarm in buyer.alarms(Eyes(now=alarm.time_ns)))
+
+
+def test_rebalancer_follows_the_price_with_what_is_left(build: Any) -> None:
+    """Of what the move so far asks for it trades what it has not yet; positions of before count for nothing."""
+    fund, last = build(LeveragedFund, musd_per_pct=750.0), CLOSES - 10 * MINUTE
+    fund.decide(Eyes(position=500), Ring("open"))
+    wanted = round(contracts_of(-750.0 * 2, 6566.0))
+    (order,) = fund.decide(Eyes(mid=6566.0, now=last, position=400, working=-1000), Ring("below", 6570.0))
+    assert order.contracts == wanted + 100
+    assert not fund.decide(Eyes(mid=6566.0, now=last, position=400, working=wanted + 100), Ring("below", 6570.0))
 
 
 def test_leveraged_fund_trades_its_formula(build: Any) -> None:
@@ -545,12 +556,29 @@ def test_noise_traders_share_one_flow(build: Any) -> None:
 
 
 @pytest.mark.parametrize(("vix", "share"), [(19.0, 1.0), (23.0, 1.0), (46.0, 0.5)])
-def test_makers_bear_less_above_the_prior_close_of_the_vix(build: Any, vix: float, share: float) -> None:
-    """A maker's value at risk is fixed."""
-    (quote,) = build(MarketMaker).decide(Eyes(vix=vix), Ring("vol", vix))
-    (before,) = build(MarketMaker).prepare(Eyes(vix=23.0))
+def test_makers_bear_and_latent_traders_offer_less_above_the_prior_close_of_the_vix(
+    build: Any, vix: float, share: float
+) -> None:
+    """A maker's value at risk is fixed; latent orders are smaller by a power of the VIX, and no fewer."""
+    usual, seen, ring = Eyes(vix=23.0), Eyes(vix=vix), Ring("vol", vix)
+    (quote,) = build(MarketMaker).decide(seen, ring)
+    (before,) = build(MarketMaker).prepare(usual)
     assert quote.max_inventory == pytest.approx(share * before.max_inventory)
     assert (quote.displayed, quote.contracts) == (before.displayed, before.contracts)
+    (orders,) = build(LatentTrader, fear_power=0.5).decide(seen, ring)
+    (stock,) = build(LatentTrader, fear_power=0.5).prepare(usual)
+    assert orders.size == pytest.approx(share**0.5 * stock.size)
+    assert orders.orders_per_second == stock.orders_per_second
+
+
+@pytest.mark.parametrize(("before", "surge"), [(6700.0, 1.0), (6600.0, 1.0), (6733.5, 1.0), (6834.0, 1.75)])
+def test_a_fall_draws_more_single_orders(build: Any, before: float, surge: float) -> None:
+    """Two percent within the hour, half of one of them for nothing: 0.5 x 1.5 more."""
+    trader = build(NoiseTrader, surge=0.5, surge_from_pct=0.5)
+    (orders,) = trader.decide(Eyes(before=before), Ring("below", 6699.0))
+    assert orders.surge == pytest.approx(surge)
+    assert orders == replace(trader.decide(Eyes(), Ring("open"))[1], surge=orders.surge)
+    assert {type(alarm) for alarm in trader.alarms(Eyes())} == {At, Above, Below}
 
 
 # Everyone together
@@ -583,9 +611,7 @@ def whole_day(silent: str = "") -> tuple[str, dict[str, set[str]]]:
 def test_groups_decide_by_prices_news_fills_or_options() -> None:
     _, woken = whole_day()
     assert set(woken) == GROUPS
-    clocked = {"rebalancers"}  # at set times near the close, by how far the index has moved
-    streams = {"latent", "noise"}  # started with the session; the kernel carries them on
-    assert {group for group, alarms in woken.items() if alarms & WITHIN_THE_MARKET} == GROUPS - clocked - streams
+    assert {group for group, alarms in woken.items() if alarms & WITHIN_THE_MARKET} == GROUPS
     assert woken["ctas"] <= {"below", "above"}
     assert woken["dealers"] & {"below", "above"}
     assert "news" in woken["etfs"]
@@ -595,7 +621,7 @@ def test_groups_decide_by_prices_news_fills_or_options() -> None:
     assert not set().union(*woken.values()) - WITHIN_THE_MARKET - {"auction", "open", "time"}
 
 
-@pytest.mark.parametrize("group", sorted(GROUPS - {"latent", "noise"}))
+@pytest.mark.parametrize("group", sorted(GROUPS))
 def test_without_its_mind_a_group_makes_another_tape(group: str) -> None:
     assert whole_day(group)[0] != whole_day()[0]
 

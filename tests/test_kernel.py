@@ -352,6 +352,33 @@ def test_latent_orders_come_and_live_as_their_marks_say() -> None:
     assert m.count(LIVE) == 2 + len(new) - len(gone)
 
 
+def test_a_stream_that_is_adjusted_keeps_its_candidates() -> None:
+    """Latent orders come at the same times and prices, smaller; of noise a quarter of the same orders comes."""
+
+    def adjusted(kind: int, **change: float) -> np.ndarray:
+        m = deep(log_events=True)
+        m.w.stats[0, k.S_PACE] = 1.0
+        params = {k.RATE: 20.0, k.REACH: 40, k.SIZE: 8.0, k.LIFE: 1e9, k.CAP: 1.0}
+        handle = program(m, kind, params)
+        m.advance(30 * SECOND)
+        m.adjust(handle, params | {getattr(k, name): param for name, param in change.items()})
+        m.advance(60 * SECOND)
+        events = m.tape(EVENT_TAPE, EVENTS)[2:]
+        return events[events[:, 1] == EVENT_NEW] if kind == k.LATENT else trades(m)
+
+    whole, small = adjusted(k.LATENT), adjusted(k.LATENT, SIZE=2.0)
+    before = whole[:, 0] <= 30 * SECOND
+    assert whole[:, [0, 4, 5]].tolist() == small[:, [0, 4, 5]].tolist()
+    assert whole[before].tolist() == small[before].tolist()
+    assert (whole[~before, 3] >= small[~before, 3]).all()
+    assert whole[~before, 3].sum() > 3 * small[~before, 3].sum()
+
+    every, some = adjusted(k.NOISE), adjusted(k.NOISE, CAP=4.0)
+    kept = {index for index, now in until(60, 20.0) if now <= 30 * SECOND or draws.uniform(KEY, index, 1) < 0.25}
+    assert every[:, 0].tolist() == [now for _, now in until(60, 20.0)]
+    assert some[:, 0].tolist() == [now for index, now in until(60, 20.0) if index in kept]
+
+
 @pytest.mark.parametrize("pace", [1.0, 0.3])
 def test_noise_is_thinned_from_the_same_candidates(pace: float) -> None:
     m = deep()
