@@ -1,4 +1,4 @@
-"""What the rebalancers of the last half hour have in common: a decision before the close, worked to the close.
+"""What the rebalancers of the last half hour have in common: an order that follows the price, worked to the close.
 
 All but the market-on-close buyers trade on the day's move alone, whoever made it (Baltussen, Da, Lammers and Martens
 2021).
@@ -26,7 +26,7 @@ class CloseTrader(Trader):
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]
         self.minutes_before = self.p.before_close_minutes + self.draw.uniform()
-        self.before = 0
+        self.position_at_open = 0
 
     def wanted(self, view: View) -> float:
         """Contracts to trade today."""
@@ -35,15 +35,19 @@ class CloseTrader(Trader):
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Work what is wanted, less what has been traded of it."""
         if ring.kind == "open":
-            self.before = view.position
+            self.position_at_open = view.position
             return []
-        trade = round(self.wanted(view) / self.crowd_size) - (view.position - self.before)
-        end = view.closes - round(self.p.stop_before_minutes * MINUTE)
-        return [Work(trade, until_ns=end)] if trade != view.working else []
+        trade = round(self.wanted(view) / self.crowd_size) - (view.position - self.position_at_open)
+        return [Work(trade, until_ns=self.end(view))] if trade != view.working else []
+
+    def end(self, view: View) -> int:
+        """The time by which all is to be done."""
+        return view.closes - round(self.p.stop_before_minutes * MINUTE)
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Once before the close, then at every move."""
+        """Once before the close, then at every move until the end."""
         start = max(view.closes - round(self.minutes_before * MINUTE), view.opens + 1)
         if view.now < start:
             return [At(start)]
-        return [Below(view.mid - self.p.review_points), Above(view.mid + self.p.review_points)]
+        step = self.p.review_points
+        return [Below(view.mid - step), Above(view.mid + step)] if view.now < self.end(view) else []

@@ -50,26 +50,37 @@ class LatentTrader(Trader):
             1.0, 0.01, 100, "points", "move of the VIX after which it is reviewed", source="guess"
         )
 
+    calm = 1.0
+    """Size of the orders that come, over the usual."""
+
     def prepare(self, view: View) -> Iterable[Action]:
         """Stock the book before the auction, then keep the orders coming."""
+        self.calm = self.calm_at(view)
         return [self.orders(view)]
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Send smaller orders where the VIX has risen."""
-        return [self.orders(view)] if ring.kind == "vol" else []
+        if self.calm_at(view) == self.calm:
+            return []
+        self.calm = self.calm_at(view)
+        return [self.orders(view)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Watch the VIX."""
         return [OnVol(self.p.vix_points)]
 
+    def calm_at(self, view: View) -> float:
+        """Size of orders at the present VIX, over the usual."""
+        return float(min(view.prior_vix / view.vix, 1.0) ** self.p.fear_power)
+
     def orders(self, view: View) -> LatentOrders:
-        """The stream of orders at the present VIX."""
+        """The stream of orders."""
         p = self.p
         contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS
         return LatentOrders(
             orders_per_second=contracts / p.size / self.crowd_size,
             reach_points=p.reach_points,
-            size=p.size * min(view.prior_vix / view.vix, 1.0) ** p.fear_power,
+            size=p.size * self.calm,
             life_seconds=p.life_seconds,
             around=view.value,
             hollow_points=p.hollow_points,

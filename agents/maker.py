@@ -62,31 +62,50 @@ class MarketMaker(Trader):
         bounds: tuple[float, float] = numbers(
             (0.2, 1.0), 0, 100, "1", "least and largest factor of the withdrawal", source="study"
         )
+        fear_power: float = number(
+            1.0,
+            0,
+            4,
+            "1",
+            "exponent of the inventory borne against the VIX above its prior close",
+            source="Adrian and Shin 2010: value at risk is fixed",
+        )
         vix_points: float = number(
             1.0, 0.01, 100, "points", "move of the VIX after which risk is reviewed", source="guess"
         )
 
+    calm = 1.0
+    """The inventory borne, over the usual."""
+
     def prepare(self, view: View) -> Iterable[Action]:
         """Start the ladder with the session."""
+        self.calm = self.calm_at(view)
         return [self.quote(view)]
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Bear less inventory where the VIX has risen, more where it has fallen."""
-        return [self.quote(view)] if ring.kind == "vol" else []
+        """Bear less inventory where the VIX has risen, and never more than usual."""
+        if self.calm_at(view) == self.calm:
+            return []
+        self.calm = self.calm_at(view)
+        return [self.quote(view)]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Watch the VIX."""
         return [OnVol(self.p.vix_points)]
 
+    def calm_at(self, view: View) -> float:
+        """Inventory that the value at risk allows at the present VIX, over the usual."""
+        return float(min(view.prior_vix / view.vix, 1.0) ** self.p.fear_power)
+
     def quote(self, view: View) -> Quote:
-        """The ladder at the present VIX."""
+        """The ladder."""
         p = self.p
         relative = view.depth_musd / REFERENCE_DEPTH_MUSD
         displayed = p.depth_share * relative**p.depth_power * contracts_of(view.depth_musd, view.value)
         return Quote(
             contracts=p.most_share * displayed,
             displayed=displayed,
-            max_inventory=p.inventory_share * displayed / self.crowd_size * min(view.prior_vix / view.vix, 1.0),
+            max_inventory=p.inventory_share * displayed / self.crowd_size * self.calm,
             shape=p.shape,
             shape_ticks=p.shape_ticks,
             levels=p.levels,

@@ -69,11 +69,11 @@ class NoiseTrader(Trader):
             source="study",
         )
         surge: float = number(
-            0.5, 0, 10, "1/%", "more single orders, times as many, for every percent of a fall", source="study"
+            0.5, 0, 10, "1/%", "rise of the rate of single orders for every per cent of a fall", source="study"
         )
-        surge_from_pct: float = number(0.5, 0, 100, "%", "beyond this fall", source="guess")
+        surge_from_pct: float = number(0.5, 0, 100, "%", "falls up to this bring none", source="guess")
         surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
-        review_points: float = number(5.0, 0.25, 1000, "points", "move after which it is reviewed", source="guess")
+        review_points: float = number(5.0, 0.25, 1000, "points", "mean move after which it is reviewed", source="guess")
         review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
         u_base: float = number(0.88, 0, 10, "1", "pace at midday", source="study")
         u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
@@ -86,15 +86,17 @@ class NoiseTrader(Trader):
                 raise ValueError("participation: the first must not be above the second")
             return self
 
+    surge = 1.0
+    """Single orders that come, over the usual."""
+
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Start the streams with the session; send more single orders while the index falls."""
         p = self.p
         share = p.contracts_per_second / self.crowd_size
-        fallen_pct = 100 * (view.mid_ago(p.surge_minutes) / view.mid - 1)
-        surge = 1 + p.surge * max(fallen_pct - p.surge_from_pct, 0.0)
-        orders = NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective, surge)
+        before, self.surge = self.surge, self.surge_at(view)
+        orders = NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective, self.surge)
         if ring.kind != "open":
-            return [orders]
+            return [orders] if self.surge != before else []
         usual_vol = p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd
         return [
             Activity(p.feedback, p.activity_cap, usual_vol, p.u_base, p.u_rise),
@@ -110,6 +112,11 @@ class NoiseTrader(Trader):
                 p.participation,
             ),
         ]
+
+    def surge_at(self, view: View) -> float:
+        """Single orders after the fall of the last hour, over the usual."""
+        fallen_pct = 100 * (view.mid_ago(self.p.surge_minutes) / view.mid - 1)
+        return float(1 + self.p.surge * max(fallen_pct - self.p.surge_from_pct, 0.0))
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look again after a move, or after a while."""

@@ -347,7 +347,10 @@ class Market:
         return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def adjust(self, program: tuple[int, int], params: Mapping[int, float]) -> None:
-        """Give a stream or ladder other parameters; its orders, its next candidate and what it remembers stay."""
+        """Give a stream or ladder other parameters; its orders, its next candidate and what it remembers stay.
+
+        What is derived from them is set anew for both kinds, though each reads its own alone.
+        """
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param

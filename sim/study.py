@@ -34,11 +34,17 @@ if TYPE_CHECKING:
 TURN = clock_ns("10:45")
 """Where F starts: the market's high is behind it (minute bars of 20 Nov 2025)."""
 LIQUIDITY = ("noise", "latent", "makers")
-"""Groups that react to no news, trend or hedge: what the others sell is bought by them."""
+"""Groups that follow no news, trend or hedge, and trade both ways: what the others sell is bought by them."""
 LEADERS = ("dealers", "ctas", "etfs")
 NO_FEEDBACK = ("dealers", "ctas", "stops", "rebalancers")
-DEAF: dict[str, object] = {"agents.etfs.momentum": 0.0, "agents.etfs.herding": 0.0}
-"""ETF traders that follow news alone."""
+DEAF: dict[str, object] = {
+    "agents.etfs.momentum": 0.0,
+    "agents.etfs.herding": 0.0,
+    "agents.noise.surge": 0.0,
+    "agents.latent.fear_power": 0.0,
+    "agents.makers.fear_power": 0.0,
+}
+"""ETF traders follow news alone; noise comes and liquidity stands whatever the price and the VIX do."""
 AWAKE: dict[str, object] = {"agents.etfs.attention_power": 0.0}
 """ETF traders that look even where nothing moves: without noise there is no volatility to wake them."""
 DEPTHS_MUSD = (1.0, 2.0, 3.0, 8.0, 20.0, 40.0)

@@ -207,8 +207,8 @@ class Refused:
     why: Refusal
 
 
-# Standing programs, carried out by the kernel. One replaces what this trader had standing of its own kind (a Quote the
-# Quote, Work the Work), and nothing else; of zero contracts Work and Touch only end that.
+# Standing programs, carried out by the kernel: of each kind a trader has one. Work and Touch replace the one that
+# stands, of zero contracts they only end it; a Quote or a stream changes it, and its orders and candidates stay.
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,8 +287,8 @@ class LatentOrders:
 class NoiseOrders:
     """A stream of market orders of random sign; `selective` of them take no more than the best queue.
 
-    `surge` (above 0) is how many times as many come. Sent again with another one it changes the stream that stands:
-    more or fewer of the same candidates are accepted, at most the largest pace (`Activity`) in all.
+    `surge` (above 0) is how many times as many come. Sent again with another one more or fewer of the same candidates
+    are accepted, at most all: `contracts_per_second` times the largest pace (`Activity`).
     """
 
     contracts_per_second: float
@@ -299,7 +299,10 @@ class NoiseOrders:
 
 @dataclass(frozen=True, slots=True)
 class Metaorders:
-    """A stream of metaorders of random sign: Pareto sizes, log-uniform participation in `flow` contracts a second."""
+    """A stream of metaorders of random sign: Pareto sizes, log-uniform participation in `flow` contracts a second.
+
+    Sent again it changes those to come; what is under way goes on as it was.
+    """
 
     contracts_per_second: float
     flow: float
@@ -317,8 +320,8 @@ class Activity:
 
     A share `feedback` of the activity is proportional to past variance over that of `reference_vol` (points a
     square-root minute), up to `cap`; over the session it is `base + rise |2x - 1|^3`. In the course of a session it
-    holds from the next time on at which the pace is computed (every ten seconds). A stream that has started keeps the
-    largest pace of its start: send it again where that has risen.
+    holds from the next time on at which the pace is computed (every ten seconds). A stream knows the largest pace
+    (`cap` at the busiest time of day) of when it was last sent: send it again where that has risen.
     """
 
     feedback: float

@@ -490,7 +490,8 @@ def test_rebalancers_trade_with_the_move_and_against_volatility(build: Any, mid:
         assert not list(build(cls).decide(view, Ring("open")))
         (wake,) = build(cls).alarms(view)
         assert CLOSES - 27 * MINUTE < wake.time_ns <= CLOSES - 24 * MINUTE
-        assert list(build(cls).alarms(Eyes(now=CLOSES - MINUTE))) == [Below(6695.0), Above(6705.0)]
+        assert list(build(cls).alarms(Eyes(now=CLOSES - 10 * MINUTE, mid=6700.0))) == [Below(6695.0), Above(6705.0)]
+        assert not build(cls).alarms(Eyes(now=CLOSES - MINUTE))
 
 
 @pytest.mark.parametrize("minutes", [1.0, 25.0, 389.5, 390.0])
@@ -556,28 +557,30 @@ def test_noise_traders_share_one_flow(build: Any) -> None:
 
 
 @pytest.mark.parametrize(("vix", "share"), [(19.0, 1.0), (23.0, 1.0), (46.0, 0.5)])
+@pytest.mark.parametrize("ring", [Ring("open"), Ring("vol", 1.0)])
 def test_makers_bear_and_latent_traders_offer_less_above_the_prior_close_of_the_vix(
-    build: Any, vix: float, share: float
+    build: Any, ring: Ring, vix: float, share: float
 ) -> None:
     """A maker's value at risk is fixed; latent orders are smaller by a power of the VIX, and no fewer."""
-    usual, seen, ring = Eyes(vix=23.0), Eyes(vix=vix), Ring("vol", vix)
-    (quote,) = build(MarketMaker).decide(seen, ring)
-    (before,) = build(MarketMaker).prepare(usual)
-    assert quote.max_inventory == pytest.approx(share * before.max_inventory)
-    assert (quote.displayed, quote.contracts) == (before.displayed, before.contracts)
-    (orders,) = build(LatentTrader, fear_power=0.5).decide(seen, ring)
-    (stock,) = build(LatentTrader, fear_power=0.5).prepare(usual)
-    assert orders.size == pytest.approx(share**0.5 * stock.size)
-    assert orders.orders_per_second == stock.orders_per_second
+    for cls, name, power in ((MarketMaker, "max_inventory", 1.0), (LatentTrader, "size", 0.5)):
+        trader = build(cls, fear_power=power)
+        (usual,) = trader.prepare(Eyes(vix=23.0))
+        now = list(trader.decide(Eyes(vix=vix), ring))
+        assert len(now) == (share < 1)
+        assert all(less == replace(usual, **{name: share**power * getattr(usual, name)}) for less in now)
+        assert not trader.decide(Eyes(vix=vix), ring)
+        (again,) = trader.decide(Eyes(vix=20.0), ring) or [usual]
+        assert again == usual
 
 
 @pytest.mark.parametrize(("before", "surge"), [(6700.0, 1.0), (6600.0, 1.0), (6733.5, 1.0), (6834.0, 1.75)])
 def test_a_fall_draws_more_single_orders(build: Any, before: float, surge: float) -> None:
     """Two percent within the hour, half of one of them for nothing: 0.5 x 1.5 more."""
     trader = build(NoiseTrader, surge=0.5, surge_from_pct=0.5)
-    (orders,) = trader.decide(Eyes(before=before), Ring("below", 6699.0))
-    assert orders.surge == pytest.approx(surge)
-    assert orders == replace(trader.decide(Eyes(), Ring("open"))[1], surge=orders.surge)
+    _, usual, _ = trader.decide(Eyes(), Ring("open"))
+    now = trader.decide(Eyes(before=before), Ring("below", 6699.0))
+    assert now == ([replace(usual, surge=pytest.approx(surge))] if surge > 1 else [])
+    assert not trader.decide(Eyes(before=before), Ring("below", 6698.0))
     assert {type(alarm) for alarm in trader.alarms(Eyes())} == {At, Above, Below}
 
 

@@ -261,9 +261,9 @@ def test_where_impact_decays_feedback_does_too_only_slower():
     News of the night moves price and value by 40 ticks; the dealer hedges that at the open, and value traders, who
     want far more than they can work in the time, press the price back at the rate kappa = lambda x slope / patience
     (1 / 200 s). That form takes the hedge to be immediate; with one worked at the rate h, what is hedged (H) and what
-    is pressed back (V) solve H' = h (phi (f + H - V) - H), V' = kappa (H - V), and the price lies up to 5 % beyond it.
+    is pressed back (V) solve H' = h (phi (f + H - V) - H), V' = kappa (H - V): up to 5 % more.
     Pieces of 3.5 contracts leave at most 3.5 % (standard deviation of a run, 64 seeds), so 5 % are 4 standard errors
-    of the mean of 8 runs: six such marks fail a right program less than once in 2,000.
+    of the mean of 8 runs: twelve such marks fail a right program at most once in 1,500.
     """
     jump, depth, kappa, h = 40, 40, 1 / 200, 1 / PATIENCE_S
     after_s = np.array([60, 120, 200, 300, 400, 600])

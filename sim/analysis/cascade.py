@@ -3,7 +3,8 @@
 A decision reacts to the price changes since its trader's last one. Each of them belongs to the message that made it,
 and that message to its decision. Where liquidity without a decision of its own made it (a market maker that follows a
 trade or a move), it belongs to the message that provoked it, and so on back, through any number of makers. At the end
-stands a decision, a stop that fired, or somebody who was not provoked: noise, latent orders, an auction.
+stands a decision, a stop that fired, or somebody who was not provoked: noise (whatever a fall has added to it), latent
+orders, an auction.
 
 *Parents* of a decision are those whose messages moved the price in the direction of the whole move it reacted to, each
 with its *share* of the movement in that direction. So everything a decision trades is credited to the price (or to

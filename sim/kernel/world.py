@@ -89,7 +89,7 @@ FAST, SEEN_POSITION, SEEN_AT, SHOWN, SEEN_SIGMA2, OWN_NOW, ALL_NOW = range(17, 2
 """LADDER state: inventory with a memory, the position and time it was last brought up to date; the share of its depth
 that it shows, and the variance it has computed that from; TARGET and DISPLAYED as they are at the present look."""
 GAP_NS, SIZE_SCALE = 24, 25
-"""Set by the kernel: a stream's mean gap, and SIZE as the scale of a geometric draw."""
+"""Derived: a stream's mean gap, and SIZE as the scale of a geometric draw."""
 N_PARAMS = 26
 SLOTS = 16
 
