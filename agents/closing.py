@@ -1,4 +1,4 @@
-"""What the rebalancers of the last half hour have in common: an order that follows the price, worked to the close.
+"""What the rebalancers of the last half hour have in common: an order that grows with the move, worked to the close.
 
 All but the market-on-close buyers trade on the day's move alone, whoever made it (Baltussen, Da, Lammers and Martens
 2021).
@@ -14,7 +14,10 @@ from sim.view import View
 
 
 class CloseTrader(Trader):
-    """Begins some minutes before the close, works its order to the close, and follows the price with its size."""
+    """Begins some minutes before the close, works its order to the close, and raises it where the move goes on.
+
+    It never takes back what it has ordered: the move may come again before the close, and both ways cost the spread.
+    """
 
     class Params(Trader.Params):
         """When they trade."""
@@ -33,12 +36,13 @@ class CloseTrader(Trader):
         return 0.0
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Work what is wanted, less what has been traded of it."""
+        """Order what is wanted, or more where it has grown."""
         if ring.kind == "open":
             self.position_at_open = view.position
             return []
-        trade = round(self.wanted(view) / self.crowd_size) - (view.position - self.position_at_open)
-        return [Work(trade, until_ns=self.end(view))] if trade != view.working else []
+        ordered = view.position - self.position_at_open + view.working
+        more = round(self.wanted(view) / self.crowd_size) - ordered
+        return [Work(view.working + more, until_ns=self.end(view))] if more and more * ordered >= 0 else []
 
     def end(self, view: View) -> int:
         """The time by which all is to be done."""

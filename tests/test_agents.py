@@ -504,14 +504,22 @@ def test_rebalancer_begins_once_a_day_however_early(build: Any, minutes: float) 
         assert not any(isinstance(alarm, At) for alarm in buyer.alarms(Eyes(now=alarm.time_ns)))
 
 
-def test_rebalancer_follows_the_price_with_what_is_left(build: Any) -> None:
-    """Of what the move so far asks for it trades what it has not yet; positions of before count for nothing."""
+def test_rebalancer_orders_more_where_the_move_goes_on_and_takes_nothing_back(build: Any) -> None:
+    """Positions of before count for nothing."""
     fund, last = build(LeveragedFund, musd_per_pct=750.0), CLOSES - 10 * MINUTE
+
+    def wanted(mid: float) -> int:
+        return round(contracts_of(750.0 * 100 * (mid / 6700 - 1), mid))
+
+    def at(mid: float, traded: int) -> list[Work]:
+        seen = {"position": 500 + traded, "working": wanted(6566.0) - traded, "now": last}
+        return list(fund.decide(Eyes(mid=mid, **seen), Ring("below", mid)))
+
     fund.decide(Eyes(position=500), Ring("open"))
-    wanted = round(contracts_of(-750.0 * 2, 6566.0))
-    (order,) = fund.decide(Eyes(mid=6566.0, now=last, position=400, working=-1000), Ring("below", 6570.0))
-    assert order.contracts == wanted + 100
-    assert not fund.decide(Eyes(mid=6566.0, now=last, position=400, working=wanted + 100), Ring("below", 6570.0))
+    assert ordered(fund.decide(Eyes(mid=6566.0, now=last, position=500), TIME)) == wanted(6566.0)
+    assert ordered(at(6499.0, -100)) == wanted(6499.0) + 100
+    assert [at(mid, -100) for mid in (6566.0, 6600.0, 6900.0)] == [[], [], []]
+    assert not at(6600.0, wanted(6566.0))
 
 
 def test_leveraged_fund_trades_its_formula(build: Any) -> None:
