@@ -28,7 +28,7 @@ class TrendFollower(Trader):
         """Size of all funds together, their levels and their execution."""
 
         contracts: float = number(
-            40_000.0,
+            44_000.0,
             0,
             1e6,
             "contracts",

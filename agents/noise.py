@@ -69,7 +69,7 @@ class NoiseTrader(Trader):
             source="study",
         )
         surge: float = number(
-            0.5, 0, 10, "1/%", "rise of the rate of single orders for every per cent of a fall", source="study"
+            0.2, 0, 10, "1/%", "rise of the rate of single orders for every per cent of a fall", source="study"
         )
         surge_from_pct: float = number(0.5, 0, 100, "%", "falls up to this bring none", source="guess")
         surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
