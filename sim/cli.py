@@ -199,7 +199,7 @@ def study(
     seeds: Annotated[
         int | None, typer.Option(min=1, help="Seeds of every world.", show_default="20; of day 200")
     ] = None,
-    paired: Annotated[int, typer.Option(min=2, help="Of emergence: seeds with and without a group.")] = 100,
+    paired: Annotated[int, typer.Option(min=2, help="Of emergence: seeds with and without a group, and frozen.")] = 100,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds count up from here.")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="Of faults: kills of each kind.")] = 100,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
