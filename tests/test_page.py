@@ -235,7 +235,7 @@ def test_every_view_shows_what_has_happened(tab):
         assert len(shown.rendered.find(app.Chart).widgets) == 1 + len(view.charts)
     shown.open(app.DECISIONS)
     shown.set(vw.Select, "Size", "all")
-    assert "its own clock" in shown.text
+    assert "a look at the market" in shown.text
 
 
 def test_two_worlds_of_one_seed(tab):
