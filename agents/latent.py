@@ -60,10 +60,8 @@ class LatentTrader(Trader):
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Send smaller orders where the VIX has risen."""
-        if self.calm_at(view) == self.calm:
-            return []
-        self.calm = self.calm_at(view)
-        return [self.orders(view)]
+        before, self.calm = self.calm, self.calm_at(view)
+        return [self.orders(view)] if self.calm != before else []
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Watch the VIX."""

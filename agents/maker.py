@@ -84,10 +84,8 @@ class MarketMaker(Trader):
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Bear less inventory where the VIX has risen, and never more than usual."""
-        if self.calm_at(view) == self.calm:
-            return []
-        self.calm = self.calm_at(view)
-        return [self.quote(view)]
+        before, self.calm = self.calm, self.calm_at(view)
+        return [self.quote(view)] if self.calm != before else []
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Watch the VIX."""

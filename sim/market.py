@@ -354,11 +354,8 @@ class Market:
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param
-        about[GAP_NS], about[SIZE_SCALE], about[SEEN_SIGMA2] = (
-            mean_gap(about[RATE]),
-            geometric_scale(about[SIZE]),
-            -1.0,
-        )
+        about[GAP_NS], about[SIZE_SCALE] = mean_gap(about[RATE]), geometric_scale(about[SIZE])
+        about[SEEN_SIGMA2] = -1.0
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
