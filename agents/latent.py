@@ -7,17 +7,16 @@ above its prior close, as all liquidity is scarcer then (Nagel 2012).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from sim.trader import Action, Alarm, LatentOrders, OnVol, Ring, Trader, number
+from agents.liquidity import LiquidityProvider
+from sim.trader import LatentOrders, number
 from sim.units import TICK_POINTS, contracts_of
 from sim.view import View
 
 
-class LatentTrader(Trader):
+class LatentTrader(LiquidityProvider):
     """Sends its share of the latent limit orders."""
 
-    class Params(Trader.Params):
+    class Params(LiquidityProvider.Params):
         """Density, reach and life of the orders."""
 
         density_share: float = number(
@@ -46,32 +45,8 @@ class LatentTrader(Trader):
         fear_power: float = number(
             0.1, 0, 4, "1", "exponent of the size of orders against the VIX above its prior close", source="guess"
         )
-        vix_points: float = number(
-            1.0, 0.01, 100, "points", "move of the VIX after which it is reviewed", source="guess"
-        )
 
-    calm = 1.0
-    """Size of the orders that come, over the usual."""
-
-    def prepare(self, view: View) -> Iterable[Action]:
-        """Stock the book before the auction, then keep the orders coming."""
-        self.calm = self.calm_at(view)
-        return [self.orders(view)]
-
-    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Send smaller orders where the VIX has risen."""
-        before, self.calm = self.calm, self.calm_at(view)
-        return [self.orders(view)] if self.calm != before else []
-
-    def alarms(self, view: View) -> Iterable[Alarm]:
-        """Watch the VIX."""
-        return [OnVol(self.p.vix_points)]
-
-    def calm_at(self, view: View) -> float:
-        """Size of orders at the present VIX, over the usual."""
-        return float(min(view.prior_vix / view.vix, 1.0) ** self.p.fear_power)
-
-    def orders(self, view: View) -> LatentOrders:
+    def offer(self, view: View) -> LatentOrders:
         """The stream of orders."""
         p = self.p
         contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS

@@ -7,19 +7,18 @@ at risk it may hold is fixed, so it bears less inventory where the VIX is above 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from sim.trader import Action, Alarm, OnVol, Quote, Ring, Trader, number, numbers
+from agents.liquidity import LiquidityProvider
+from sim.trader import Quote, number, numbers
 from sim.units import contracts_of
 from sim.view import View
 
 REFERENCE_DEPTH_MUSD = 5.0
 
 
-class MarketMaker(Trader):
+class MarketMaker(LiquidityProvider):
     """Shows what is missing at a price to the depth that it thinks right for all."""
 
-    class Params(Trader.Params):
+    class Params(LiquidityProvider.Params):
         """Depth relative to the scenario's, inventory, speed and withdrawal."""
 
         depth_share: float = number(
@@ -70,32 +69,8 @@ class MarketMaker(Trader):
             "exponent of the inventory borne against the VIX above its prior close",
             source="Adrian and Shin 2010: value at risk is fixed",
         )
-        vix_points: float = number(
-            1.0, 0.01, 100, "points", "move of the VIX after which risk is reviewed", source="guess"
-        )
 
-    calm = 1.0
-    """The inventory borne, over the usual."""
-
-    def prepare(self, view: View) -> Iterable[Action]:
-        """Start the ladder with the session."""
-        self.calm = self.calm_at(view)
-        return [self.quote(view)]
-
-    def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Bear less inventory where the VIX has risen, and never more than usual."""
-        before, self.calm = self.calm, self.calm_at(view)
-        return [self.quote(view)] if self.calm != before else []
-
-    def alarms(self, view: View) -> Iterable[Alarm]:
-        """Watch the VIX."""
-        return [OnVol(self.p.vix_points)]
-
-    def calm_at(self, view: View) -> float:
-        """Inventory that the value at risk allows at the present VIX, over the usual."""
-        return float(min(view.prior_vix / view.vix, 1.0) ** self.p.fear_power)
-
-    def quote(self, view: View) -> Quote:
+    def offer(self, view: View) -> Quote:
         """The ladder."""
         p = self.p
         relative = view.depth_musd / REFERENCE_DEPTH_MUSD

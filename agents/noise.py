@@ -28,8 +28,6 @@ from sim.trader import (
 )
 from sim.view import View
 
-REFERENCE_DEPTH_MUSD = 5.0
-
 
 class NoiseTrader(Trader):
     """Sends its share of the noise."""
@@ -65,7 +63,7 @@ class NoiseTrader(Trader):
             0.01,
             100,
             "points/sqrt(min)",
-            "volatility of activity one in a book of $5M; in others inverse to depth",
+            "volatility of activity one",
             source="study",
         )
         surge: float = number(
@@ -97,9 +95,8 @@ class NoiseTrader(Trader):
         orders = NoiseOrders(share * (1 - p.metaorder_share), p.child_contracts, p.selective, self.surge)
         if ring.kind != "open":
             return [orders] if self.surge != before else []
-        usual_vol = p.reference_vol_points * REFERENCE_DEPTH_MUSD / view.depth_musd
         return [
-            Activity(p.feedback, p.activity_cap, usual_vol, p.u_base, p.u_rise),
+            Activity(p.feedback, p.activity_cap, p.reference_vol_points, p.u_base, p.u_rise),
             orders,
             Metaorders(
                 share * p.metaorder_share,

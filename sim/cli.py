@@ -277,7 +277,7 @@ def validate(
 
 @app.command()
 def calibrate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Such as configs/calibrations/calm.toml.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Such as configs/calibrations/lively.toml.")],
     trials: Annotated[int, typer.Option(min=2, max=1_000_000, help="Points to be tried in all.")] = 200,
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
     folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="For trials and result.")] = None,

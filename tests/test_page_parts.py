@@ -231,7 +231,17 @@ def test_a_seed_that_is_none_changes_nothing(seed):
 
 def test_only_what_is_on_the_shelf_can_be_opened():
     shelf = Shelf(NOV20)
-    assert shelf.scenarios == ["nov20", "aug05", "calm", "gamma_positions", "nov19", "nov21", "oct10", "sep15"]
+    assert shelf.scenarios == [
+        "nov20",
+        "aug05",
+        "calm",
+        "gamma_positions",
+        "lively",
+        "nov19",
+        "nov21",
+        "oct10",
+        "sep15",
+    ]
     assert "article" in shelf.books
     with pytest.raises(KeyError):
         shelf.build("../nov20", Choice())
