@@ -25,16 +25,14 @@ class InformedTrader(Trader):
 
         signals_per_minute: float = number(2.0, 0, 1000, "1/min", "of all, where intensity is usual", source="study")
         contracts: float = number(
-            180.0,
+            140.0,
             0,
             1e5,
             "contracts",
             "traded on a signal of one, the scale of Student's t, in a book of $5M; in others in proportion",
             source="study",
         )
-        freedom: int = number(
-            4, 1, 100, "1", "degrees of freedom of signals", source="study; form: Gopikrishnan et al. 1999, tails"
-        )
+        freedom: int = number(3, 1, 100, "1", "degrees of freedom of signals", source="Gopikrishnan et al. 1999, tails")
         reach_points: float = number(5.0, 0.25, 100, "points", "furthest from the mid it takes", source="guess")
         burst: float = number(1.2, 0, 3, "1", "standard deviation of the log intensity", source="study")
         burst_minutes: float = number(60.0, 0.1, 390, "min", "memory of the intensity", source="study")

@@ -655,7 +655,7 @@ def signals_of(build: Any, minutes: int = 390, depth_musd: float = 5.0, **params
 
 def test_signals_come_at_their_rate_on_both_sides_and_with_fat_tails(build: Any) -> None:
     """4,000 signals of a fixed stream: a right program is within 5 standard errors."""
-    usual = {"signals_per_minute": 10.0, "contracts": 1e4, "burst": 0.0, "freedom": 3}
+    usual = {"signals_per_minute": 10.0, "contracts": 1e4, "burst": 0.0}
     sizes = np.array([size for _, size in signals_of(build, 400, **usual)])
     assert len(sizes) == pytest.approx(4000, abs=5 * 4000**0.5)
     assert (sizes > 0).mean() == pytest.approx(0.5, abs=5 * 0.5 / 4000**0.5)
