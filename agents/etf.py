@@ -13,9 +13,8 @@ from collections.abc import Iterable, Sequence
 import networkx as nx
 
 from sim.trader import Action, Alarm, Attention, OnNews, Ring, Trader, Work, number, stream_key
+from sim.units import REFERENCE_DEPTH_MUSD
 from sim.view import View
-
-REFERENCE_DEPTH_MUSD = 5.0
 
 
 class MacroTrader(Trader):

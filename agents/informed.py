@@ -11,10 +11,8 @@ import math
 from collections.abc import Iterable
 
 from sim.trader import Action, Alarm, At, Ioc, Ring, Trader, number
-from sim.units import MINUTE
+from sim.units import MINUTE, REFERENCE_DEPTH_MUSD
 from sim.view import View
-
-REFERENCE_DEPTH_MUSD = 5.0
 
 
 class InformedTrader(Trader):

@@ -20,7 +20,12 @@ class LiquidityProvider(Trader, ABC):
         """How it shrinks."""
 
         fear_power: float = number(
-            1.0, 0, 4, "1", "exponent of the risk borne against the VIX above its prior close", source="guess"
+            1.0,
+            0,
+            4,
+            "1",
+            "exponent of the risk borne against the VIX above its prior close",
+            source="Adrian and Shin 2010: value at risk is fixed",
         )
         vix_points: float = number(
             1.0, 0.01, 100, "points", "move of the VIX after which it is reviewed", source="guess"

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from agents.liquidity import LiquidityProvider
 from sim.trader import Quote, number, numbers
-from sim.units import contracts_of
+from sim.units import REFERENCE_DEPTH_MUSD, contracts_of
 from sim.view import View
-
-REFERENCE_DEPTH_MUSD = 5.0
 
 
 class MarketMaker(LiquidityProvider):
@@ -60,14 +58,6 @@ class MarketMaker(LiquidityProvider):
         )
         bounds: tuple[float, float] = numbers(
             (0.2, 1.0), 0, 100, "1", "least and largest factor of the withdrawal", source="study"
-        )
-        fear_power: float = number(
-            1.0,
-            0,
-            4,
-            "1",
-            "exponent of the inventory borne against the VIX above its prior close",
-            source="Adrian and Shin 2010: value at risk is fixed",
         )
 
     def offer(self, view: View) -> Quote:

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+REFERENCE_DEPTH_MUSD = 5.0
+"""The depth that parameters which go with depth are given for."""
 TICK_POINTS = 0.25
 POINT_USD = 50
 TICK_CENTS = 1250
