@@ -25,6 +25,7 @@ from sim.kernel.codes import (
     UNKNOWN_ID,
 )
 from sim.kernel.draws import hashed
+from sim.market import NO_PROGRAM
 from sim.scenario import ScenarioError
 from sim.trader import (
     Action,
@@ -224,12 +225,12 @@ class Floor:
         self, action: Action | Attention, trader: Trader, columns: dict[int, int], params: dict[int, float]
     ) -> Handle:
         """Start a program in place of the one that the trader has standing of the action's kind."""
-        self._end(type(action), trader)
-        desk = self.desk(trader)
+        desk, kind = self.desk(trader), type(action)
         desk.started += 1
         columns[k.P_OWNER] = trader.owner
         columns[k.P_KEY] = int(hashed(trader.key, desk.started, PROGRAM_DRAW))
-        handle = desk.programs[type(action)] = self._model.market.start_program(columns, params)
+        standing = desk.programs.get(kind, NO_PROGRAM)
+        handle = desk.programs[kind] = self._model.market.start_program(columns, params, standing)
         return handle
 
     def _end(self, kind: type, trader: Trader) -> None:

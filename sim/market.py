@@ -16,12 +16,10 @@ from sim.kernel.auction import uncross
 from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.doors import end_program, launch, run
-from sim.kernel.draws import geometric_scale
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
-from sim.kernel.programs import mean_gap
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import deliver, pulse, world_room
+from sim.kernel.run import adjust, deliver, pulse, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -70,7 +68,6 @@ from sim.kernel.world import (
     FREE_BLOCK,
     FREE_NODE,
     FREE_PROGRAM,
-    GAP_NS,
     LADDER,
     LADDERS,
     LATER,
@@ -88,7 +85,6 @@ from sim.kernel.world import (
     P_SLOTS,
     PROGRAM_TOP,
     QUOTING,
-    RATE,
     S_ACTIVITY_CAP,
     S_CLOSE,
     S_EWMA_A,
@@ -112,17 +108,17 @@ from sim.kernel.world import (
     S_VOLUME_RATE,
     SEEN_AT,
     SEEN_POSITION,
-    SEEN_SIGMA2,
     SENT,
     SINCE,
-    SIZE,
-    SIZE_SCALE,
     SPARE,
     WOKEN,
     World,
     new_world,
 )
 from sim.units import POINT_USD, TICK_POINTS
+
+NO_PROGRAM = 0, 0
+"""The handle of none."""
 
 
 def grown(b: Books) -> Books:
@@ -314,8 +310,11 @@ class Market:
         rests = self.b.counts.item(ROW) if op <= OP_STOPLIMIT and code == 0 else 0
         return code, rests, int(self.b.orders[rests]["id"]) if rests else 0
 
-    def start_program(self, columns: Mapping[int, int], params: Mapping[int, float]) -> tuple[int, int]:
-        """Start a standing program from the columns of `sim.kernel.world`; its handle."""
+    def start_program(
+        self, columns: Mapping[int, int], params: Mapping[int, float], instead_of: tuple[int, int] = NO_PROGRAM
+    ) -> tuple[int, int]:
+        """Start a standing program from the columns of `sim.kernel.world`, in place of another one; its handle."""
+        self._withdraw(instead_of)
         new, about = self._new_program
         for column, value in columns.items():
             new[column] = int(value)
@@ -324,11 +323,10 @@ class Market:
         if columns[P_KIND] == LADDER:
             new[P_SLOTS] = self._free_slot()
             about[SEEN_AT], about[SEEN_POSITION] = self.now, self.position(columns[P_OWNER])
-            about[SEEN_SIGMA2] = -1.0
-        p = launch(*self.w)
+        p = launch(*self.w, *instead_of)
         while p == 0:
             self._set_world(_grown_world(self.w))
-            p = launch(*self.w)
+            p = launch(*self.w, *instead_of)
         return p, self.w.programs.item(p, P_ID)
 
     def stock(self, program: tuple[int, int], reference: int, count: int, hollow: float) -> None:
@@ -347,27 +345,28 @@ class Market:
         return (1 - 2 * programs.item(p, P_SIDE)) * programs.item(p, P_LEFT) if self.alive(program) else 0
 
     def adjust(self, program: tuple[int, int], params: Mapping[int, float]) -> None:
-        """Give a stream or ladder other parameters; its orders, its next candidate and what it remembers stay.
-
-        What is derived from them is set anew for both kinds, though each reads its own alone.
-        """
+        """Give a stream or ladder other parameters; its orders, its next candidate and what it remembers stay."""
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param
-        about[GAP_NS], about[SIZE_SCALE] = mean_gap(about[RATE]), geometric_scale(about[SIZE])
-        about[SEEN_SIGMA2] = -1.0
+        adjust(self.w, program[0])
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""
-        columns = self.w.programs[program[0]].tolist()
-        if columns[P_ID] != program[1]:
+        self._withdraw(program)
+        end_program(*self.w, *program)
+
+    def _withdraw(self, program: tuple[int, int]) -> None:
+        """Cancel the orders that a program has at rest, for its end."""
+        row, programs = program[0], self.w.programs
+        if not self.alive(program) or not (programs.item(row, P_ROW) or programs.item(row, P_SLOTS)):
             return
-        for row, order in self._orders_of(columns):
-            if self.is_live(row, order):
-                self.send(columns[P_OWNER], OP_CANCEL, row=row)
+        columns = programs[row].tolist()
+        for order in self._orders_of(columns):
+            if self.is_live(*order):
+                self.send(columns[P_OWNER], OP_CANCEL, row=order[0])
         if columns[P_SLOTS]:
             self._free_slots.append(columns[P_SLOTS])
-        end_program(*self.w, program[0])
 
     def _free_slot(self) -> int:
         """An empty row of `slots` for a new ladder."""

@@ -245,6 +245,10 @@ class MarketModel(mesa.Model):
         """Run the kernel from alarm to alarm up to `end`."""
         while True:
             code = self.market.advance(self._next_stop(end))
+            if code == LOOK:
+                # Nothing has happened but the look: whatever else is due at this instant rings next.
+                self._wake(self.traders[self.market.take_woken() - 1], LOOKED)
+                continue
             self.floor.deliver()
             if self.market.mid2() <= self._halts_at():
                 self._halt()
@@ -256,8 +260,6 @@ class MarketModel(mesa.Model):
                 self._reopen()
             if now >= self.news.next_time():
                 self._publish(now, wake=True)
-            if code == LOOK:
-                self._wake(self.traders[self.market.take_woken() - 1], LOOKED)
             mid2 = self.market.mid2() if not self.frozen else round(2 * self.frozen.mid / TICK_POINTS)
             for trader, ring in self.clock.due(now, mid2):
                 self._wake(trader, ring)

@@ -6,6 +6,8 @@ Every function leaves the book as it was when it answers with a refusal code. Bu
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.kernel.codes import (
     BAD_OP,
     BAD_PRICE,
@@ -117,9 +119,9 @@ def log(b, now, kind, row, size):
 
 @inline
 def new_row(b):
-    row = b.counts[FREE_ORDER]
+    row = np.uint32(b.counts[FREE_ORDER])
     if row == 0:
-        row = b.counts[ORDER_TOP]
+        row = np.uint32(b.counts[ORDER_TOP])
         b.counts[ORDER_TOP] = row + 1
     else:
         b.counts[FREE_ORDER] = b.orders[row].next
@@ -180,7 +182,7 @@ def trade(b, now, book, row, side, size, order, owner, decision, cause):
 def trade_at(b, now, book, row, price, side, size, order, owner, decision, cause):
     """Put a trade on the tape and in the ledger."""
     maker = b.orders[row].owner
-    n = b.counts[TRADES]
+    n = np.uint32(b.counts[TRADES])
     b.counts[TRADES] = n + 1
     b.tape[TRADE_TAPE, n, 0] = now
     b.tape[TRADE_TAPE, n, 1] = book
@@ -235,7 +237,7 @@ def withdraw(b, now, row, size):
 @inline
 def sweep(b, now, book, side, limit_key, qty, order, owner, decision, cause):
     """Match an incoming order against the other side up to a limit; what is left of it (0 where it was cancelled)."""
-    lane = book * LANES + 1 - side
+    lane = np.uint32(book * LANES + 1 - side)
     mode = b.books[book, STP]
     while qty > 0 and b.books[lane >> 2, BEST + (lane & 3)] <= limit_key:
         level = level_at(b, lane, b.books[lane >> 2, BEST + (lane & 3)])
@@ -296,7 +298,7 @@ def refusal(b, book, op, side, price, qty, stop):
         return NO_TRADING
     if priced and (price < b.books[book, BAND_LO] or price > b.books[book, BAND_HI]):
         return OUTSIDE_BAND
-    if op == OP_POST and b.books[book, BEST + 1 - side] <= key_of(1 - side, price):
+    if op == OP_POST and b.books[book, np.uint32(BEST + 1 - side)] <= key_of(1 - side, price):
         return WOULD_TRADE
     return OK
 
@@ -321,7 +323,7 @@ def enter(b, now, book, op, side, price, qty, stop, order, owner, decision, caus
                 row = new_row(b)
                 write_row(b, row, book * LANES + side, price, left, order, owner, decision)
                 rest(b, now, row)
-    row = b.counts[ROW]
+    row = np.uint32(b.counts[ROW])
     conclude(b, now, book, owner, decision, cause)
     # The stops it set off may have traded with it: an order that is gone rests nowhere.
     b.counts[ROW] = row if b.orders[row].id == order else 0
@@ -370,7 +372,7 @@ def has_reached_stop(b, book):
 @inline
 def best_price(b, book, side):
     """Best price of a side, 0 where it is empty."""
-    key = b.books[book, BEST + side]
+    key = b.books[book, np.uint32(BEST + side)]
     return 0 if key == NO_KEY else key_of(side, key)
 
 
@@ -382,7 +384,7 @@ def note_quotes(b, now, book, owner, decision, cause):
     bid, ask = best_price(b, book, BIDS), best_price(b, book, ASKS)
     if bid == b.books[book, BID] and ask == b.books[book, ASK]:
         return
-    n = b.counts[QUOTES]
+    n = np.uint32(b.counts[QUOTES])
     b.counts[QUOTES] = n + 1
     b.tape[QUOTE_TAPE, n, 0] = now
     b.tape[QUOTE_TAPE, n, 1] = book
@@ -484,7 +486,7 @@ def settle_rest(b, now, row, side, price, left):
 def cancel(b, now, row, owner, decision, cause):
     """Cancel a live order or waiting stop."""
     b.counts[SEQ] += 1
-    book = b.orders[row].lane >> 2
+    book = np.uint32(b.orders[row].lane >> 2)
     if b.orders[row].lane & 3 < BUY_STOPS:
         log(b, now, EVENT_DELETE, row, b.orders[row].qty)
     drop(b, row)
@@ -492,7 +494,7 @@ def cancel(b, now, row, owner, decision, cause):
     note_quotes(b, now, book, owner, decision, cause)
 
 
-@kernel
+@inline
 def modify(b, now, row, price, qty, decision, cause):
     """Change price and open size of a live order; it keeps its place only where it does not grow or move.
 
@@ -500,7 +502,7 @@ def modify(b, now, row, price, qty, decision, cause):
     """
     b.counts[SEQ] += 1
     lane = b.orders[row].lane
-    book, side = lane >> 2, lane & 3
+    book, side = np.uint32(lane >> 2), lane & 3
     if side >= BUY_STOPS:
         return WAITING_STOP
     if qty <= 0 or qty > MAX_PRICE:

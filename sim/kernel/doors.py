@@ -27,12 +27,12 @@ def run(
 
 
 @kernel
-def launch(clock, wheel, nodes, programs, params, slots, stats, alarms, pending):
+def launch(clock, wheel, nodes, programs, params, slots, stats, alarms, pending, old, ident):
     """`sim.kernel.run.launch`."""
-    return launch_program(World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending))
+    return launch_program(World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending), old, ident)
 
 
 @kernel
-def end_program(clock, wheel, nodes, programs, params, slots, stats, alarms, pending, p):
+def end_program(clock, wheel, nodes, programs, params, slots, stats, alarms, pending, p, ident):
     """`sim.kernel.run.end_program`."""
-    end(World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending), p)
+    end(World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending), p, ident)

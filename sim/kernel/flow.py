@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.kernel.book import enter, room
 from sim.kernel.codes import OK, OP_LIMIT
 from sim.kernel.draws import exponential, geometric, hashed, pareto, uniform
 from sim.kernel.jit import inline, kernel
-from sim.kernel.programs import accepted, affordable, begin_stream, best, new_program, next_candidate, take, write
+from sim.kernel.programs import accepted, affordable, best, book_of, derive, new_program, next_candidate, take, write
 from sim.kernel.state import ROW, SEQ
 from sim.kernel.wheel import node_room, schedule
 from sim.kernel.world import (
@@ -52,10 +54,9 @@ from sim.kernel.world import (
 
 
 @inline
-def latent(b, w, p):
+def latent(b, w, p, index):
     """A stream of limit orders, uniform over REACH ticks behind the opposite best, that live an exponential time."""
-    index, key, book = w.programs[p, P_INDEX], w.programs[p, P_KEY], w.programs[p, P_BOOK]
-    next_candidate(w, p)
+    key, book = w.programs[p, P_KEY], book_of(w, p)
     side = hashed(key, index, 2) & 1
     away = 1 + int(uniform(key, index, 3) * w.params[p, REACH])
     price = best(b, book, 1 - side) + (away if side == 1 else -away)
@@ -63,10 +64,9 @@ def latent(b, w, p):
 
 
 @inline
-def noise(b, w, p):
+def noise(b, w, p, index):
     """A stream of market orders of random sign."""
-    index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
-    next_candidate(w, p)
+    key = w.programs[p, P_KEY]
     if not accepted(w, p, index) or not affordable(b, w, p, index):
         return False
     size = geometric(key, index, 3, w.params[p, SIZE_SCALE])
@@ -74,10 +74,9 @@ def noise(b, w, p):
 
 
 @inline
-def meta(b, w, p):
+def meta(b, w, p, index):
     """A stream of metaorders of random sign and Pareto size, each worked by a program of its own (LMF 2005)."""
-    index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
-    next_candidate(w, p)
+    key = w.programs[p, P_KEY]
     if not accepted(w, p, index) or not affordable(b, w, p, index):
         return
     child = new_program(w)
@@ -93,16 +92,16 @@ def meta(b, w, p):
     share = params[p, PART_LOW] * (params[p, PART_HIGH] / params[p, PART_LOW]) ** uniform(key, index, 6)
     params[child, CAP] = params[p, CAP]
     params[child, RATE] = share * params[p, FLOW] * params[p, CAP] / params[p, SIZE]
-    params[child, SIZE_SCALE] = params[p, SIZE_SCALE]
+    params[child, SIZE] = params[p, SIZE]
     params[child, SELECTIVE] = params[p, SELECTIVE]
-    begin_stream(w, child)
+    derive(w, child)
+    next_candidate(w, child)
 
 
 @inline
-def children(b, w, p):
+def children(b, w, p, index):
     """The children of one metaorder, a Poisson stream of market orders of one sign."""
-    index, key = w.programs[p, P_INDEX], w.programs[p, P_KEY]
-    next_candidate(w, p)
+    key = w.programs[p, P_KEY]
     if not accepted(w, p, index) or not affordable(b, w, p, index):
         return False
     size = min(geometric(key, index, 3, w.params[p, SIZE_SCALE]), w.programs[p, P_LEFT])
@@ -110,10 +109,9 @@ def children(b, w, p):
 
 
 @inline
-def attend(w, p):
+def attend(w, p, index):
     """A stream of looks at the market, each of which wakes the owner with a chance that grows with volatility."""
-    index, book = w.programs[p, P_INDEX], w.programs[p, P_BOOK]
-    next_candidate(w, p)
+    book = book_of(w, p)
     frozen = w.stats[book, S_FROZEN_SIGMA2]
     sigma = math.sqrt(frozen if frozen >= 0.0 else w.stats[book, S_EWMA_B])
     chance = w.params[p, CHANCE] * (sigma / w.params[p, CALM_SIGMA]) ** w.params[p, POWER]
@@ -124,7 +122,7 @@ def attend(w, p):
 @inline
 def expire(b, w, p, index, code):
     """Give a latent order that rests its life, a mark of its own arrival."""
-    row = b.counts[ROW]
+    row = np.uint32(b.counts[ROW])
     if row != 0 and code == OK:
         life = exponential(w.programs[p, P_KEY], index, 5) * w.params[p, LIFE]
         schedule(w, w.clock[NOW] + int(life * SECOND), ON_EXPIRY, row, b.orders[row].id)

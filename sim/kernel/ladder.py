@@ -38,7 +38,8 @@ def key_of(lane, price):
 @inline
 def level_at(b, lane, key):
     """Row of `levels` for a key; a row of the empty page 0 where the page is not mapped."""
-    return (b.table[lane, key >> PAGE_BITS] << PAGE_BITS) | (key & (PAGE - 1))
+    lane, page = np.uint32(lane), np.uint32(key) >> PAGE_BITS
+    return np.uint32((b.table[lane, page] << PAGE_BITS) | (key & (PAGE - 1)))
 
 
 @inline
@@ -126,9 +127,10 @@ def next_key_of_page(b, lane, page):
 @inline
 def push(b, row):
     """Put an order at the back of the queue at its key."""
-    lane, key = b.orders[row].lane, np.int64(b.orders[row].key)
-    if b.table[lane, key >> PAGE_BITS] == 0:
-        open_page(b, lane, key >> PAGE_BITS)
+    lane, key = np.uint32(b.orders[row].lane), np.int64(b.orders[row].key)
+    page = np.uint32(key) >> PAGE_BITS
+    if b.table[lane, page] == 0:
+        open_page(b, lane, page)
     level = level_at(b, lane, key)
     tail = b.levels[level].tail
     b.orders[row].prev = tail
@@ -148,7 +150,7 @@ def push(b, row):
 @inline
 def unlink(b, row):
     """Take an order out of its queue; its open size leaves the level with it."""
-    lane, key = b.orders[row].lane, np.int64(b.orders[row].key)
+    lane, key = np.uint32(b.orders[row].lane), np.int64(b.orders[row].key)
     level = level_at(b, lane, key)
     before, after = b.orders[row].prev, b.orders[row].next
     if before == 0:

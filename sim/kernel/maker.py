@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from sim.kernel.codes import OP_CANCEL, OP_MODIFY, OP_POST
 from sim.kernel.draws import hashed, rounded, uniform
 from sim.kernel.jit import inline, kernel
 from sim.kernel.ladder import key_of
-from sim.kernel.programs import best, is_live, next_candidate, volume_at, write
+from sim.kernel.programs import best, book_of, is_live, volume_at, write
 from sim.kernel.state import ASK, BID, HIT, MID2, MOVED, POSITION
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
@@ -34,7 +36,6 @@ from sim.kernel.world import (
     ON_LOOK,
     OWN_NOW,
     P_BASE,
-    P_BOOK,
     P_ID,
     P_INDEX,
     P_KEY,
@@ -68,8 +69,8 @@ from sim.kernel.world import (
 @inline
 def inventory(b, w, p):
     """A maker's inventory with a memory, between -1 and 1: tanh of skew x inventory / scale."""
-    params, book = w.params, w.programs[p, P_BOOK]
-    position = b.owners[w.programs[p, P_OWNER], book, POSITION]
+    params, book = w.params, book_of(w, p)
+    position = b.owners[np.uint32(w.programs[p, P_OWNER]), book, POSITION]
     gone = (w.clock[NOW] - params[p, SEEN_AT]) / SECOND
     params[p, FAST] = params[p, FAST] * math.exp(-gone / params[p, MEMORY]) + position - params[p, SEEN_POSITION]
     params[p, SEEN_POSITION] = position
@@ -80,7 +81,7 @@ def inventory(b, w, p):
 @inline
 def withdrawal(w, p):
     """Share of its depth that a maker shows at the present volatility."""
-    params, sigma2 = w.params, w.stats[w.programs[p, P_BOOK], S_SIGMA2]
+    params, sigma2 = w.params, w.stats[book_of(w, p), S_SIGMA2]
     if params[p, SEEN_SIGMA2] != sigma2:
         h = (params[p, SIGMA_REF] / max(math.sqrt(sigma2), 1e-9)) ** params[p, BETA]
         params[p, SHOWN] = min(max(h, params[p, H_LOW]), params[p, H_HIGH])
@@ -100,14 +101,13 @@ def measure(w, p, side, held):
 
 
 @inline
-def ladder(b, w, p):
+def ladder(b, w, p, index):
     """Begin a look at one side of the ladder."""
     programs = w.programs
-    side = hashed(programs[p, P_KEY], programs[p, P_INDEX], 2) & 1
-    next_candidate(w, p)
+    side = hashed(programs[p, P_KEY], index, 2) & 1
     measure(w, p, side, inventory(b, w, p))
     programs[p, P_SIDE] = side
-    programs[p, P_BASE] = best(b, programs[p, P_BOOK], side)
+    programs[p, P_BASE] = best(b, book_of(w, p), side)
     programs[p, P_PLACE] = 0
     w.clock[QUOTING] = p
 
@@ -136,7 +136,7 @@ def is_open(b, book):
 @inline
 def look(b, w, p):
     """One look of a market maker at an open spread: it may narrow it, rather on the side that brings inventory back."""
-    key, index, book = w.programs[p, P_KEY], w.programs[p, P_LOOK], w.programs[p, P_BOOK]
+    key, index, book = w.programs[p, P_KEY], w.programs[p, P_LOOK], book_of(w, p)
     bid, ask = b.books[book, BID], b.books[book, ASK]
     is_empty = bid == 0 or ask == 0
     side = int(ask == 0) if is_empty else hashed(key, index, 1) & 1
@@ -203,7 +203,7 @@ def wanted(b, w, p, side, price, place, held):
     if place >= w.params[p, DEPTH] or price <= 0:
         return 0
     growth = 1.0 + w.params[p, SHAPE] * min(float(place), w.params[p, SHAPE_MAX])
-    others = volume_at(b, w.programs[p, P_BOOK], side, price) - held
+    others = volume_at(b, book_of(w, p), side, price) - held
     size = min(w.params[p, OWN_NOW] * growth, w.params[p, ALL_NOW] * growth - others)
     return rounded(max(size, 0.0), uniform(side, price, 0))
 
@@ -211,20 +211,20 @@ def wanted(b, w, p, side, price, place, held):
 @inline
 def provoker(b, w, p):
     """The message that a quote answers: the last fill of its owner or move of the best prices."""
-    book = w.programs[p, P_BOOK]
-    return max(b.owners[w.programs[p, P_OWNER], book, HIT], b.books[book, MOVED])
+    book = book_of(w, p)
+    return max(b.owners[np.uint32(w.programs[p, P_OWNER]), book, HIT], b.books[book, MOVED])
 
 
 @inline
 def requote(b, w, p, side, price, place, refill):
     """Bring the maker's order at a price towards the size wanted; an order left at another price of the slot goes."""
-    slot, at = w.programs[p, P_SLOTS], price & (SLOTS - 1)
-    row = w.slots[slot, side, at, 0]
+    slot, half, at = np.uint32(w.programs[p, P_SLOTS]), np.uint32(side), price & (SLOTS - 1)
+    row = np.uint32(w.slots[slot, half, at, 0])
     if row == 0 and place >= w.params[p, DEPTH]:
         return False
-    live = is_live(b, row, w.slots[slot, side, at, 1])
+    live = is_live(b, row, w.slots[slot, half, at, 1])
     if not live:
-        w.slots[slot, side, at, 0] = 0
+        w.slots[slot, half, at, 0] = 0
     elif key_of(b.orders[row].lane, b.orders[row].key) != price:
         return write(b, w, p, OP_CANCEL, side, price, 0, row, provoker(b, w, p))
     held = b.orders[row].qty if live else 0

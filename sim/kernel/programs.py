@@ -8,8 +8,10 @@ share them.
 
 from __future__ import annotations
 
+import numpy as np
+
 from sim.kernel.codes import OP_IOC, OP_MARKET
-from sim.kernel.draws import exponential, uniform
+from sim.kernel.draws import exponential, geometric_scale, uniform
 from sim.kernel.jit import inline
 from sim.kernel.ladder import key_of, level_at
 from sim.kernel.state import ASK, BEST, BID, LANES, MID2, NO_KEY
@@ -38,6 +40,9 @@ from sim.kernel.world import (
     S_PACE,
     S_PACE_UNTIL,
     SECOND,
+    SEEN_SIGMA2,
+    SIZE,
+    SIZE_SCALE,
     WRITTEN,
     X_BOOK,
     X_CAUSE,
@@ -57,15 +62,21 @@ NEVER_NS = 1e17
 
 
 @inline
+def book_of(w, p):
+    """The book of a program, unsigned as an index should be."""
+    return np.uint32(w.programs[p, P_BOOK])
+
+
+@inline
 def best(b, book, side):
     """Best price of a side, or the last mid where it is empty."""
-    key = b.books[book, BEST + side]
+    key = b.books[book, np.uint32(BEST + side)]
     return b.books[book, MID2] >> 1 if key == NO_KEY else key_of(side, key)
 
 
 @inline
 def best_volume(b, book, side):
-    key = b.books[book, BEST + side]
+    key = b.books[book, np.uint32(BEST + side)]
     return 0 if key == NO_KEY else b.levels[level_at(b, book * LANES + side, key)].volume
 
 
@@ -112,7 +123,7 @@ def next_candidate(w, p):
     are a loop here instead of turns of the wheel.
     """
     key, cap, mean_ns = w.programs[p, P_KEY], w.params[p, CAP], w.params[p, GAP_NS]
-    pace, until = w.stats[w.programs[p, P_BOOK], S_PACE], w.stats[w.programs[p, P_BOOK], S_PACE_UNTIL]
+    pace, until = w.stats[book_of(w, p), S_PACE], w.stats[book_of(w, p), S_PACE_UNTIL]
     index = w.programs[p, P_INDEX] + 1
     time = w.clock[NOW] + gap(key, index, mean_ns)
     while uniform(key, index, 1) * cap > pace and time < until:
@@ -130,22 +141,23 @@ def mean_gap(rate):
 
 
 @inline
-def begin_stream(w, p):
-    """Start a stream with its first candidate."""
+def derive(w, p):
+    """Set what follows from a program's parameters; each kind reads its own of it."""
     w.params[p, GAP_NS] = mean_gap(w.params[p, RATE])
-    next_candidate(w, p)
+    w.params[p, SIZE_SCALE] = geometric_scale(w.params[p, SIZE])
+    w.params[p, SEEN_SIGMA2] = -1.0
 
 
 @inline
 def accepted(w, p, index):
-    pace = w.stats[w.programs[p, P_BOOK], S_PACE]
+    pace = w.stats[book_of(w, p), S_PACE]
     return uniform(w.programs[p, P_KEY], index, 1) * w.params[p, CAP] < pace
 
 
 @inline
 def affordable(b, w, p, index):
     """Takers are selective: the chance that one trades falls with the spread it would pay, as 1 / ticks."""
-    book = w.programs[p, P_BOOK]
+    book = book_of(w, p)
     spread = b.books[book, ASK] - b.books[book, BID]
     return spread <= 1 or uniform(w.programs[p, P_KEY], index, 5) * spread < 1.0
 
@@ -153,7 +165,7 @@ def affordable(b, w, p, index):
 @inline
 def take(b, w, p, side, qty, selective, cause):
     """Write a market order, or where it is selective one that takes no more than the best queue."""
-    book = w.programs[p, P_BOOK]
+    book = book_of(w, p)
     if not selective:
         return write(b, w, p, OP_MARKET, side, 0, qty, 0, cause)
     there = best_volume(b, book, 1 - side)
@@ -168,7 +180,7 @@ def is_live(b, row, order):
 @inline
 def join(w, p):
     """Let a ladder be among those of its book."""
-    book = w.programs[p, P_BOOK]
+    book = book_of(w, p)
     w.programs[p, P_NEXT] = w.alarms[book, LADDERS]
     w.alarms[book, LADDERS] = p
 
@@ -176,7 +188,7 @@ def join(w, p):
 @inline
 def leave(w, p):
     """Take a ladder from those of its book."""
-    book, after = w.programs[p, P_BOOK], w.programs[p, P_NEXT]
+    book, after = book_of(w, p), w.programs[p, P_NEXT]
     other = w.alarms[book, LADDERS]
     if other == p:
         w.alarms[book, LADDERS] = after

@@ -8,11 +8,10 @@ import numpy as np
 
 from sim.kernel.book import cancel, enter, modify, room
 from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
-from sim.kernel.draws import geometric_scale
 from sim.kernel.flow import attend, children, expire, latent, meta, noise
 from sim.kernel.jit import inline, kernel
 from sim.kernel.maker import call_makers, is_open, ladder, look, quote
-from sim.kernel.programs import begin_stream, best_volume, join, new_program, stop
+from sim.kernel.programs import best_volume, derive, join, new_program, next_candidate, stop
 from sim.kernel.schedules import after_touch, touch, work
 from sim.kernel.state import (
     ASK,
@@ -86,8 +85,6 @@ from sim.kernel.world import (
     SECOND,
     SENT,
     SINCE,
-    SIZE,
-    SIZE_SCALE,
     SLOTS,
     TIME,
     TOUCH,
@@ -183,9 +180,9 @@ def time_of_day(s, book, now):
 @inline
 def carry_out(b, w, m):
     """Hand a message to its book; the answer's code."""
-    op, book, now = w.pending[m, X_OP], w.pending[m, X_BOOK], w.clock[NOW]
-    owner, decision, cause = w.pending[m, X_OWNER], w.pending[m, X_DECISION], w.pending[m, X_CAUSE]
-    row, price, qty = w.pending[m, X_ROW], w.pending[m, X_PX], w.pending[m, X_QTY]
+    op, book, now = w.pending[m, X_OP], np.uint32(w.pending[m, X_BOOK]), w.clock[NOW]
+    owner, decision, cause = np.uint32(w.pending[m, X_OWNER]), w.pending[m, X_DECISION], w.pending[m, X_CAUSE]
+    row, price, qty = np.uint32(w.pending[m, X_ROW]), w.pending[m, X_PX], w.pending[m, X_QTY]
     if op == OP_CANCEL:
         cancel(b, now, row, owner, decision, cause)
         return OK
@@ -201,22 +198,24 @@ def carry_out(b, w, m):
 def step(b, w, p):
     """Let a program act; whether it has written a message."""
     kind = w.programs[p, P_KIND]
-    if kind == CHILDREN:
-        return children(b, w, p)
-    if kind == LATENT:
-        return latent(b, w, p)
-    if kind == NOISE:
-        return noise(b, w, p)
     if kind == SCHEDULE:
         return work(b, w, p)
     if kind == TOUCH:
         return touch(b, w, p)
+    index = w.programs[p, P_INDEX]
+    next_candidate(w, p)
+    if kind == LATENT:
+        return latent(b, w, p, index)
+    if kind == NOISE:
+        return noise(b, w, p, index)
+    if kind == CHILDREN:
+        return children(b, w, p, index)
     if kind == LADDER:
-        ladder(b, w, p)
+        ladder(b, w, p, index)
     elif kind == ATTENTION:
-        attend(w, p)
+        attend(w, p, index)
     else:
-        meta(b, w, p)
+        meta(b, w, p, index)
     return False
 
 
@@ -224,7 +223,7 @@ def step(b, w, p):
 def after(b, w, p, code, traded):
     """Note what became of the program's message; `traded` contracts of it were executed at once."""
     kind, programs = w.programs[p, P_KIND], w.programs
-    row = b.counts[ROW]
+    row = np.uint32(b.counts[ROW])
     if kind == LATENT:
         expire(b, w, p, programs[p, P_INDEX] - 1, code)
     elif kind == LADDER:
@@ -259,7 +258,7 @@ def act(b, w, kind, ref, ident):
         w.pending[WRITTEN, X_CAUSE] = 0
         return True
     if kind == ON_LOOK:
-        book = w.programs[ref, P_BOOK]
+        book = np.uint32(w.programs[ref, P_BOOK])
         w.alarms[book, LOOKING] = 0
         return w.programs[ref, P_ID] == ident and is_open(b, book) and look(b, w, ref)
     pulse(b, w, ref)
@@ -269,7 +268,7 @@ def act(b, w, kind, ref, ident):
 @inline
 def taken(b, start, message):
     """Contracts that a message took from the book; its trades are the first on the tape from `start` on."""
-    size, n = 0, start
+    size, n = 0, np.uint32(start)
     while n < b.counts[TRADES] and b.tape[TRADE_TAPE, n, T_SEQ] == message:
         size += b.tape[TRADE_TAPE, n, T_SIZE]
         n += 1
@@ -341,18 +340,22 @@ def deliver(b, w):
 
 
 @kernel
-def launch(w):
-    """Start the program that Python has written into row 0, and empty that; its row, or 0 where a buffer is full."""
+def launch(w, old, ident):
+    """Start the program that Python has written into row 0, and empty that; its row, or 0 where a buffer is full.
+
+    The program `old` with its `ident` ends for it, where that still goes on.
+    """
     if not world_room(w):
         return 0
+    end_program(w, old, ident)
     p = new_program(w)
-    ident = w.programs[p, P_ID]
+    new = w.programs[p, P_ID]
     for column in range(w.programs.shape[1]):
         w.programs[p, column], w.programs[0, column] = w.programs[0, column], 0
     for column in range(w.params.shape[1]):
         w.params[p, column], w.params[0, column] = w.params[0, column], 0.0
-    w.programs[p, P_ID] = ident
-    w.params[p, SIZE_SCALE] = geometric_scale(w.params[p, SIZE])
+    w.programs[p, P_ID] = new
+    derive(w, p)
     set_off(w, p)
     return p
 
@@ -366,10 +369,17 @@ def set_off(w, p):
     else:
         if w.programs[p, P_KIND] == LADDER:
             join(w, p)
-        begin_stream(w, p)
+        next_candidate(w, p)
 
 
 @kernel
-def end_program(w, p):
-    """End a program, for Python."""
-    stop(w, p)
+def adjust(w, p):
+    """Take note of parameters of a program that Python has changed."""
+    derive(w, p)
+
+
+@kernel
+def end_program(w, p, ident):
+    """End a program, where it still goes on."""
+    if p != 0 and w.programs[p, P_ID] == ident:
+        stop(w, p)

@@ -8,11 +8,10 @@ from sim.kernel.codes import OP_CANCEL, OP_LIMIT, OP_MODIFY
 from sim.kernel.draws import exponential, geometric
 from sim.kernel.jit import inline
 from sim.kernel.ladder import key_of
-from sim.kernel.programs import LONGEST, affordable, again, best, is_live, stop, take, write
+from sim.kernel.programs import LONGEST, affordable, again, best, book_of, is_live, stop, take, write
 from sim.kernel.state import MOVED, T_MAKER_ID, T_SIZE, T_TAKER_ID, TRADE_TAPE, TRADES
 from sim.kernel.world import (
     NOW,
-    P_BOOK,
     P_CHILD,
     P_END,
     P_IDLE,
@@ -45,7 +44,7 @@ def pace_of(w, p):
     if end != 0:
         pace = left / max((end - w.clock[NOW]) / SECOND, LATE_S)
     if w.params[p, POV] > 0.0:
-        pace = min(pace, w.params[p, POV] * w.stats[w.programs[p, P_BOOK], S_VOLUME_RATE])
+        pace = min(pace, w.params[p, POV] * w.stats[book_of(w, p), S_VOLUME_RATE])
     return pace
 
 
@@ -64,7 +63,7 @@ def work(b, w, p):
     wait = exponential(key, index, 0) * programs[p, P_CHILD] / max(pace_of(w, p), 1e-6)
     again(w, p, wait)
     idle, programs[p, P_IDLE] = programs[p, P_IDLE], 1 if wait > LONGEST else 0
-    limit, price = programs[p, P_LIMIT], best(b, programs[p, P_BOOK], 1 - side)
+    limit, price = programs[p, P_LIMIT], best(b, book_of(w, p), 1 - side)
     too_far = limit != 0 and (price > limit if side == 0 else price < limit)
     if idle != 0 or too_far or not affordable(b, w, p, index):
         return False
@@ -97,7 +96,7 @@ def touch(b, w, p):
         return False
     programs[p, P_INDEX] += 1
     again(w, p, exponential(programs[p, P_KEY], programs[p, P_INDEX], 0) / w.params[p, RATE])
-    book, side, row = programs[p, P_BOOK], programs[p, P_SIDE], programs[p, P_ROW]
+    book, side, row = book_of(w, p), programs[p, P_SIDE], programs[p, P_ROW]
     live = is_live(b, row, programs[p, P_ORDER])
     if programs[p, P_END] != 0 and w.clock[NOW] >= programs[p, P_END]:
         if live:

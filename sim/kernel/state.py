@@ -22,7 +22,7 @@ ORDER = np.dtype(
     [
         ("key", np.int32),
         ("qty", np.int32),
-        ("owner", np.int32),
+        ("owner", np.uint32),
         ("lane", np.int32),
         ("prev", np.uint32),
         ("next", np.uint32),
@@ -31,8 +31,8 @@ ORDER = np.dtype(
     ]
 )
 """A row of `orders`, half a cache line: most orders rest for long and are touched twice. `id` is unique among live
-ones; a stale handle (row, id) is recognised by it. Links are unsigned: numba need not ask then whether an index counts
-from the end."""
+ones; a stale handle (row, id) is recognised by it. What serves as an index is unsigned, here and as `np.uint32` at
+other places: numba need not ask then whether it counts from the end, and asking costs a few per cent of a run."""
 LEVEL = np.dtype([("volume", np.int64), ("head", np.uint32), ("tail", np.uint32), ("count", np.int64)])
 """A row of `levels`: contracts, first and last order, orders."""
 LIMIT, ARRIVAL = range(2)

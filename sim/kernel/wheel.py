@@ -47,9 +47,9 @@ def enlist(w, time, what, ident):
     if bucket >> TURN_BITS > cursor >> TURN_BITS:
         put_off(w, time, what, ident)
         return
-    node = w.clock[FREE_NODE]
+    node = np.uint32(w.clock[FREE_NODE])
     if node == 0:
-        node = w.clock[NODE_TOP]
+        node = np.uint32(w.clock[NODE_TOP])
         w.clock[NODE_TOP] = node + 1
     else:
         w.clock[FREE_NODE] = w.nodes[node].next
@@ -77,16 +77,16 @@ def put_off(w, time, what, ident):
         w.wheel[slot] = block
     count = w.nodes[block].ident + 1
     w.nodes[block].ident = count
-    write_node(w, block + count, time, what, ident)
+    write_node(w, np.uint32(block + count), time, what, ident)
     w.clock[LATER] += 1
 
 
 @inline
 def new_block(w, after):
     """An empty block, in front of another one of its turn."""
-    block = w.clock[FREE_BLOCK]
+    block = np.uint32(w.clock[FREE_BLOCK])
     if block == 0:
-        block = w.clock[NODE_TOP]
+        block = np.uint32(w.clock[NODE_TOP])
         w.clock[NODE_TOP] = block + BLOCK
     else:
         w.clock[FREE_BLOCK] = w.nodes[block].next
@@ -116,7 +116,7 @@ def sort_in(w, node):
         w.nodes[before].next = node
 
 
-@kernel
+@inline
 def turn(w, cursor):
     """Take the nodes of a bucket, the one after the last, out of its chain, sorted."""
     w.clock[CURSOR] = cursor
@@ -131,7 +131,7 @@ def turn(w, cursor):
         node = after
 
 
-@inline
+@kernel
 def deal_out(w, turn):
     """Put what is due in a turn that begins into its buckets; what is due 20 hours later in a block of that turn."""
     slot = BUCKETS + (turn & (TURNS - 1))
@@ -140,7 +140,8 @@ def deal_out(w, turn):
     while block != 0:
         after, count = w.nodes[block].next, w.nodes[block].ident
         w.clock[LATER] -= count
-        for row in range(block + 1, block + 1 + count):
+        for place in range(count):
+            row = np.uint32(block + 1 + place)
             enlist(w, w.nodes[row].time, w.nodes[row].what, w.nodes[row].ident)
         w.nodes[block].next = w.clock[FREE_BLOCK]
         w.clock[FREE_BLOCK] = block
