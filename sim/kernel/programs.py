@@ -57,8 +57,8 @@ from sim.kernel.world import (
 
 SHORTEST, LONGEST = 1e-3, 60.0
 """Seconds: bounds of a program's sleep."""
-NEVER_NS = 1e17
-"""The mean gap of a stream without a rate: three years."""
+SLOWEST = 1e-8
+"""A second: the rate of a stream that has none; a candidate in three years."""
 
 
 @inline
@@ -137,7 +137,7 @@ def next_candidate(w, p):
 @inline
 def mean_gap(rate):
     """Mean nanoseconds between the candidates of a stream."""
-    return min(SECOND / rate, NEVER_NS)
+    return SECOND / max(rate, SLOWEST)
 
 
 @inline
