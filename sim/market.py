@@ -117,7 +117,7 @@ from sim.kernel.world import (
 )
 from sim.units import POINT_USD, TICK_POINTS
 
-NO_PROGRAM = 0, 0
+NO_PROGRAM = 0, -1
 """The handle of none."""
 
 

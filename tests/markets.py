@@ -10,7 +10,7 @@ from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.codes import OP_LIMIT
 from sim.kernel.state import ASKS, BIDS, TRADE_TAPE, TRADES
-from sim.market import Market
+from sim.market import NO_PROGRAM, Market
 
 SECOND = 10**9
 MANY = 200_000_000
@@ -57,10 +57,17 @@ def trades(m: Market) -> np.ndarray:
     return m.tape(TRADE_TAPE, TRADES)
 
 
-def program(m: Market, kind: int, params: dict[int, float], owner: int = 2, **columns: int) -> tuple[int, int]:
+def program(
+    m: Market,
+    kind: int,
+    params: dict[int, float],
+    owner: int = 2,
+    instead_of: tuple[int, int] = NO_PROGRAM,
+    **columns: int,
+) -> tuple[int, int]:
     chosen = {getattr(k, name): value for name, value in columns.items()}
     head = {k.P_KIND: kind, k.P_OWNER: owner, k.P_KEY: KEY}
-    return m.start_program(head | chosen, params)
+    return m.start_program(head | chosen, params, instead_of)
 
 
 def candidates(key: int, rate: float) -> Iterator[tuple[int, int]]:

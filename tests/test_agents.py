@@ -565,6 +565,12 @@ def test_noise_traders_share_one_flow(build: Any) -> None:
     assert meta.flow == p.contracts_per_second
 
 
+def test_noise_takes_the_same_volatility_for_usual_at_all_depths(build: Any) -> None:
+    """So a thin book, which is more volatile, has more of it."""
+    thin, deep = (build(NoiseTrader).decide(Eyes(depth_musd=depth), Ring("open")) for depth in (2.0, 20.0))
+    assert thin == deep
+
+
 @pytest.mark.parametrize(("vix", "share"), [(19.0, 1.0), (23.0, 1.0), (46.0, 0.5)])
 @pytest.mark.parametrize("ring", [Ring("open"), Ring("vol", 1.0)])
 def test_makers_bear_and_latent_traders_offer_less_above_the_prior_close_of_the_vix(

@@ -60,7 +60,7 @@ from sim.kernel.state import (
 )
 from sim.kernel.wheel import first, release, schedule
 from sim.kernel.world import new_world
-from sim.market import Market, resting
+from sim.market import NO_PROGRAM, Market, resting
 
 HERE = Path(__file__).parent
 
@@ -670,11 +670,23 @@ def test_stopped_ladder_takes_its_orders_along() -> None:
 def test_ladders_may_be_replaced_any_number_of_times() -> None:
     m = deep(ladders=1)
     m.w.stats[0, k.S_SIGMA2] = 256.0
+    handle = NO_PROGRAM
     for _ in range(20):
-        handle = program(m, k.LADDER, LADDER)
+        before, handle = handle, program(m, k.LADDER, LADDER, instead_of=handle)
+        assert (m.count(LIVE), m.alive(before), m.alive(handle)) == (2, False, True)
         m.advance(m.now + SECOND)
-        m.stop_program(handle)
+    m.stop_program(handle)
     assert m.count(LIVE) == 2
+
+
+def test_a_program_in_place_of_one_that_has_ended_ends_no_other() -> None:
+    m = deep()
+    ended = program(m, k.SCHEDULE, {k.SIZE: 3.5}, P_LEFT=10, P_END=SECOND)
+    m.stop_program(ended)
+    other = program(m, k.SCHEDULE, {k.SIZE: 3.5}, P_LEFT=20, P_END=SECOND)
+    assert other[0] == ended[0], "in its row"
+    program(m, k.SCHEDULE, {k.SIZE: 3.5}, instead_of=ended, P_LEFT=30, P_END=SECOND)
+    assert m.left(other) == 20
 
 
 # Statistics

@@ -381,5 +381,5 @@ def adjust(w, p):
 @kernel
 def end_program(w, p, ident):
     """End a program, where it still goes on."""
-    if p != 0 and w.programs[p, P_ID] == ident:
+    if w.programs[p, P_ID] == ident:
         stop(w, p)
