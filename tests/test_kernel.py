@@ -694,7 +694,10 @@ def test_a_program_in_place_of_one_that_has_ended_ends_no_other() -> None:
 
 @pytest.mark.parametrize("pulses", [10, 20, 30, 40])
 def test_pace_is_that_of_the_hour_times_what_past_moves_excite(pulses: int) -> None:
-    """Squared moves of ten pulses are remembered over 30, 300 and 3600 s, with weights that add up to 1."""
+    """Squared moves of ten pulses are remembered over 30, 300 and 3600 s, with weights that add up to 1.
+
+    Makers remember them over two minutes.
+    """
     m, share, base, rise, reference = market(), 0.7, 0.5, 1.5, 4.0
     m.w.stats[0, k.S_CLOSE] = 40 * SECOND
     m.set_activity(share, 100.0, reference, base, rise)
@@ -702,12 +705,15 @@ def test_pace_is_that_of_the_hour_times_what_past_moves_excite(pulses: int) -> N
     for side, price in ((BIDS, 1004), (ASKS, 1005)):
         m.send(1, OP_LIMIT, side=side, price=price, size=1)
     m.advance((pulses - 1) * SECOND)  # the first one is at 0
-    heat = 0.0
-    for memory, weight in ((30, 0.4), (300, 0.35), (3600, 0.25)):
+
+    def remembered(memory: float) -> float:
         kept = math.exp(-10 / memory)
-        heat += weight * (reference**2 * kept + 4**2 * 6 * (1 - kept)) * kept ** (pulses / 10 - 1)
+        return (reference**2 * kept + 4**2 * 6 * (1 - kept)) * kept ** (pulses / 10 - 1)
+
+    heat = sum(weight * remembered(memory) for memory, weight in ((30, 0.4), (300, 0.35), (3600, 0.25)))
     hour = base + rise * abs(2 * (pulses - 1) / 40 - 1) ** 3
     assert m.w.stats[0, k.S_PACE] == pytest.approx(hour * (1 - share + share * heat / reference**2))
+    assert m.w.stats[0, k.S_SIGMA2] == pytest.approx(remembered(120))
 
 
 def test_integrals_hold_what_stood_how_long() -> None:
