@@ -18,8 +18,9 @@ from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.doors import end_program, launch, run
 from sim.kernel.flow import stock
 from sim.kernel.ladder import key_of, level_at, next_key
+from sim.kernel.programs import derive
 from sim.kernel.replay import M_OWNER, replay
-from sim.kernel.run import adjust, deliver, pulse, world_room
+from sim.kernel.run import deliver, pulse, world_room
 from sim.kernel.state import (
     ASK,
     ASKS,
@@ -349,7 +350,7 @@ class Market:
         about = self.w.params[program[0]]
         for column, param in params.items():
             about[column] = param
-        adjust(self.w, program[0])
+        derive(self.w, program[0])
 
     def stop_program(self, program: tuple[int, int]) -> None:
         """End a program, with the resting orders it has."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from sim.kernel.codes import OP_IOC, OP_MARKET
 from sim.kernel.draws import exponential, geometric_scale, uniform
-from sim.kernel.jit import inline
+from sim.kernel.jit import inline, kernel
 from sim.kernel.ladder import key_of, level_at
 from sim.kernel.state import ASK, BEST, BID, LANES, MID2, NO_KEY
 from sim.kernel.wheel import schedule
@@ -140,7 +140,7 @@ def mean_gap(rate):
     return SECOND / max(rate, SLOWEST)
 
 
-@inline
+@kernel
 def derive(w, p):
     """Set what follows from a program's parameters; each kind reads its own of it."""
     w.params[p, GAP_NS] = mean_gap(w.params[p, RATE])

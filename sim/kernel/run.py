@@ -373,12 +373,6 @@ def set_off(w, p):
 
 
 @kernel
-def adjust(w, p):
-    """Take note of parameters of a program that Python has changed."""
-    derive(w, p)
-
-
-@kernel
 def end_program(w, p, ident):
     """End a program, where it still goes on."""
     if w.programs[p, P_ID] == ident:
