@@ -26,7 +26,7 @@ import sim.market
 from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.auction import clearing
-from sim.kernel.codes import BAD_OP, NO_TRADING, OK, OP_CANCEL, OP_IOC, OP_LIMIT, OP_MARKET, OP_MODIFY, OP_STOP
+from sim.kernel.codes import BAD_OP, NO_TRADING, OK, OP_CANCEL, OP_FOK, OP_IOC, OP_LIMIT, OP_MARKET, OP_MODIFY, OP_STOP
 from sim.kernel.jit import JIT
 from sim.kernel.state import (
     ASKS,
@@ -56,6 +56,9 @@ from sim.kernel.state import (
     T_TIME,
     TRADE_TAPE,
     TRADES,
+    TREE_OFFSETS,
+    TREE_START,
+    TREE_WORDS,
     new_books,
 )
 from sim.kernel.wheel import first, release, schedule
@@ -73,6 +76,16 @@ def taken(m: Market, owner: int) -> int:
 
 def work(m: Market, size: int, *, side: int = BIDS, pov: float = 0.0, child: float = 3.5, **columns: int):
     return program(m, k.SCHEDULE, {k.SIZE: child, k.POV: pov}, P_SIDE=side, P_LEFT=size, **columns)
+
+
+# The page table
+
+
+def test_each_layer_of_the_tree_of_pages_has_room_of_its_own() -> None:
+    """A bit for each page of 2**31 prices, and for each word of the layer below."""
+    ends = [*TREE_OFFSETS[1:], TREE_START + TREE_WORDS]
+    assert TREE_OFFSETS[0] == TREE_START
+    assert np.subtract(ends, TREE_OFFSETS).tolist() == [2**18, 2**13, 2**8, 2**3, 1]
 
 
 # The timing wheel
@@ -147,6 +160,12 @@ def test_wheel_keeps_what_is_more_than_a_turn_and_more_than_20_hours_ahead(start
 # at another key less than once in 10,000 times (five standard errors).
 
 N_DRAWS = 20_000
+
+
+def test_the_hash_is_splitmix64() -> None:
+    """Published first values for the seed 1234567 (Vigna's reference code, as at Rosetta Code)."""
+    values = 6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821
+    assert [int(draws.hashed(1234567, 0, which)) % 2**64 for which in range(5)] == list(values)
 
 
 def test_uniform_draws_are_uniform_and_independent() -> None:
@@ -429,6 +448,16 @@ def test_a_stream_without_a_rate_has_no_candidates() -> None:
     before = m.count(SEQ)
     m.advance(1000)
     assert m.count(SEQ) == before
+
+
+def test_a_book_is_stocked_on_both_sides() -> None:
+    """400 orders, each on a side by a keyed coin: fixed by the key, and a right coin would be off by 3 deviations."""
+    m = market()
+    m.set_auction()
+    handle = program(m, k.LATENT, {k.RATE: 1e-9, k.REACH: 100.0, k.SIZE: 3.0, k.LIFE: 1e9})
+    m.stock(handle, 1000, 400, 1e-9)
+    sides = [side for side, *_ in resting(m.b, 0)]
+    assert (len(sides), sides.count(BIDS)) == (400, pytest.approx(200, abs=30))
 
 
 def test_metaorders_are_traded_to_the_last_contract() -> None:
@@ -740,6 +769,15 @@ def test_changes_of_the_best_prices_have_the_sizes_of_their_moment() -> None:
     assert quotes.tolist() == [[1000, 3, 0, 0], [1000, 3, 1002, 4], [1000, 3, 1001, 5], [1000, 3, 1002, 6]]
 
 
+def test_all_or_nothing_counts_what_its_own_book_holds() -> None:
+    m = market(n_books=2)
+    m.open_auction(1)
+    m.send(1, OP_LIMIT, side=ASKS, price=1001, size=5, book=1)
+    for size, traded in ((6, 0), (5, 5)):
+        m.send(2, OP_FOK, side=BIDS, price=1001, size=size, book=1)
+        assert m.position(2, 1) == traded
+
+
 def test_events_of_a_second_book_have_their_direction() -> None:
     m = market(n_books=2, log_events=True)
     m.open_auction(1)
@@ -859,10 +897,11 @@ def test_a_new_session_is_not_halted() -> None:
     assert m.send(2, OP_LIMIT, side=BIDS, price=900, size=5)[0] == OK
 
 
-def test_ladder_without_looks_leaves_the_spread_open() -> None:
+@pytest.mark.parametrize(("looks", "gap"), [(0.0, 20), (0.5, 1)])
+def test_ladder_without_looks_leaves_the_spread_open(looks: float, gap: int) -> None:
     m = market(ladders=1)
     for side, price in ((BIDS, 990), (ASKS, 1010)):
         m.send(1, OP_LIMIT, side=side, price=price, size=1)
-    program(m, k.LADDER, LADDER | {k.LOOKS: 0.0})
+    program(m, k.LADDER, LADDER | {k.LOOKS: looks})
     m.advance(60 * SECOND)
-    assert m.best(ASKS)[0] - m.best(BIDS)[0] == 20
+    assert m.best(ASKS)[0] - m.best(BIDS)[0] == gap
