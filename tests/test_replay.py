@@ -105,6 +105,20 @@ EXAMPLES: dict[str, tuple[list[Message], list[Any], list[Any], list[Any], list[i
     ),
     "ioc leaves no remainder": ([sell(1, 10, 2), buy(2, 10, 5, op="ioc")], [[1, 2, 10, 2]], [], [], []),
     "ioc that reaches nothing is no reject": ([sell(1, 10, 2), buy(2, 9, 5, op="ioc")], [], [], [[10, [[1, 2]]]], []),
+    "a sell stop-limit takes down to its limit, the rest waits there": (
+        [stoplimit(1, "S", 10, 9, 5), buy(2, 10, 1), buy(3, 9, 1), buy(4, 8, 1), market(5, "S", 1)],
+        [[2, 5, 10, 1], [3, 1, 9, 1]],
+        [[8, [[4, 1]]]],
+        [[9, [[1, 4]]]],
+        [],
+    ),
+    "an offer shrinks in its place, and goes to the back of another price": (
+        [sell(1, 10, 5), sell(2, 10, 5), modify(1, 10, 3), sell(3, 11, 1), modify(2, 11, 4)],
+        [],
+        [],
+        [[10, [[1, 3]]], [11, [[3, 1], [2, 4]]]],
+        [],
+    ),
     "fok is filled": (
         [sell(1, 10, 2), sell(2, 11, 4), buy(3, 11, 5, op="fok")],
         [[1, 3, 10, 2], [2, 3, 11, 3]],
