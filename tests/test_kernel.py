@@ -26,6 +26,7 @@ import sim.market
 from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.auction import clearing
+from sim.kernel.book import room
 from sim.kernel.codes import BAD_OP, NO_TRADING, OK, OP_CANCEL, OP_FOK, OP_IOC, OP_LIMIT, OP_MARKET, OP_MODIFY, OP_STOP
 from sim.kernel.jit import JIT
 from sim.kernel.state import (
@@ -36,6 +37,9 @@ from sim.kernel.state import (
     EVENT_TAPE,
     EVENTS,
     LIVE,
+    LOGGING,
+    ORDER_TOP,
+    PAGE_TOP,
     Q_ASK,
     Q_ASK_SIZE,
     Q_BID,
@@ -828,6 +832,18 @@ def test_tiny_buffers_grow_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -
         assert np.array_equal(large.tape(*tape), small.tape(*tape))
     assert large.count(TRADES) > 500
     assert resting(large.b, 0) == resting(small.b, 0)
+
+
+@pytest.mark.parametrize(("entry", "most"), [(TRADES, 88), (QUOTES, 88), (EVENTS, 76), (ORDER_TOP, 62), (PAGE_TOP, 5)])
+def test_there_is_room_for_all_that_a_message_may_set_off(entry: int, most: int) -> None:
+    """Four orders may trade and move the quotes, each twice; each has two events of it, if these are kept."""
+    b = new_books(1, 0, orders=64, pages=8, tape=100)
+    b.counts[[LIVE, STOPS, LOGGING, ORDER_TOP, PAGE_TOP]] = 3, 1, 1, 1, 1
+    for used in (most, most + 1):
+        b.counts[entry] = used
+        assert room(b) == (used == most)
+    b.counts[LOGGING] = 0
+    assert room(b) == (entry == EVENTS)
 
 
 # Messages
