@@ -63,7 +63,7 @@ STAGES = {
         Stage("compiled", "test_kernel test_replay test_market test_maker test_hardened test_theory_book", 900),
     ],
     "greeks": [
-        Stage("plain", "test_greeks test_vix", 60),
+        Stage("plain", "test_greeks test_vix test_surface", 120),
         Stage("compiled", "test_greeks test_options test_surface test_vix", 400),
     ],
     "surface": [Stage("compiled", "test_surface test_vix", 400)],
