@@ -459,8 +459,10 @@ def test_a_book_is_stocked_on_both_sides() -> None:
     m = market()
     m.set_auction()
     handle = program(m, k.LATENT, {k.RATE: 1e-9, k.REACH: 100.0, k.SIZE: 3.0, k.LIFE: 1e9})
+    before = m.count(SEQ)
     m.stock(handle, 1000, 400, 1e-9)
-    sides = [side for side, *_ in resting(m.b, 0)]
+    sides, _, numbers, _ = zip(*resting(m.b, 0), strict=True)
+    assert sorted(numbers) == list(range(before + 1, before + 401)), "their messages'"
     assert (len(sides), sides.count(BIDS)) == (400, pytest.approx(200, abs=30))
 
 
