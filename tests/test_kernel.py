@@ -775,6 +775,15 @@ def test_changes_of_the_best_prices_have_the_sizes_of_their_moment() -> None:
     assert quotes.tolist() == [[1000, 3, 0, 0], [1000, 3, 1002, 4], [1000, 3, 1001, 5], [1000, 3, 1002, 6]]
 
 
+def test_an_auction_clears_its_own_book() -> None:
+    m = market(n_books=2)
+    m.send(1, OP_LIMIT, side=BIDS, price=900, size=9)
+    m.send(1, OP_LIMIT, side=BIDS, price=1002, size=5, book=1)
+    m.send(2, OP_LIMIT, side=ASKS, price=1000, size=3, book=1)
+    assert m.open_auction(1) == 3
+    assert (m.best(BIDS), m.best(BIDS, 1), m.best(ASKS, 1)) == ((900, 9), (1002, 2), (0, 0))
+
+
 def test_all_or_nothing_counts_what_its_own_book_holds() -> None:
     m = market(n_books=2)
     m.open_auction(1)
