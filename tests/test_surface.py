@@ -260,9 +260,10 @@ def test_demand_lifts_the_expiry_sold_and_steepens_the_skew():
     assert quoted.at(CLOSE).term.tolist() == before.term.tolist()
 
 
-def test_a_book_of_an_unquoted_expiry_needs_holding():
-    odd = put(6400.0, date(2025, 12, 10), 1)
-    with pytest.raises(ValueError, match="2025-12-10 is not quoted"):
+@pytest.mark.parametrize("day", [date(2025, 12, 10), date(2030, 12, 10)])
+def test_a_book_of_an_unquoted_expiry_needs_holding(day):
+    odd = put(6400.0, day, 1)
+    with pytest.raises(ValueError, match=f"{day} is not quoted"):
         surface().rows(odd)
     assert surface(held=odd.expiry).rows(odd).size == 1
 
