@@ -119,6 +119,13 @@ EXAMPLES: dict[str, tuple[list[Message], list[Any], list[Any], list[Any], list[i
         [[10, [[1, 3]]], [11, [[3, 1], [2, 4]]]],
         [],
     ),
+    "fok to sell is filled, or killed": (
+        [buy(1, 10, 2), buy(2, 9, 4), sell(5, 12, 9), sell(3, 9, 5, op="fok"), sell(4, 9, 2, op="fok")],
+        [[1, 3, 10, 2], [2, 3, 9, 3]],
+        [[9, [[2, 1]]]],
+        [[12, [[5, 9]]]],
+        [],
+    ),
     "fok is filled": (
         [sell(1, 10, 2), sell(2, 11, 4), buy(3, 11, 5, op="fok")],
         [[1, 3, 10, 2], [2, 3, 11, 3]],
