@@ -223,15 +223,14 @@ class Floor:
 
     def _replace(
         self, action: Action | Attention, trader: Trader, columns: dict[int, int], params: dict[int, float]
-    ) -> Handle:
+    ) -> None:
         """Start a program in place of the one that the trader has standing of the action's kind."""
         desk, kind = self.desk(trader), type(action)
         desk.started += 1
         columns[k.P_OWNER] = trader.owner
         columns[k.P_KEY] = int(hashed(trader.key, desk.started, PROGRAM_DRAW))
         standing = desk.programs.get(kind, NO_PROGRAM)
-        handle = desk.programs[kind] = self._model.market.start_program(columns, params, standing)
-        return handle
+        desk.programs[kind] = self._model.market.start_program(columns, params, standing)
 
     def _end(self, kind: type, trader: Trader) -> None:
         """End the program of a kind of action that a trader has standing, if any."""

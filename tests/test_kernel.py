@@ -925,7 +925,7 @@ def test_a_new_session_is_not_halted() -> None:
 
 
 @pytest.mark.parametrize(("looks", "gap"), [(0.0, 20), (0.5, 1)])
-def test_ladder_without_looks_leaves_the_spread_open(looks: float, gap: int) -> None:
+def test_only_looks_close_an_open_spread(looks: float, gap: int) -> None:
     m = market(ladders=1)
     for side, price in ((BIDS, 990), (ASKS, 1010)):
         m.send(1, OP_LIMIT, side=side, price=price, size=1)

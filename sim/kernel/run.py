@@ -11,7 +11,7 @@ from sim.kernel.codes import FULL, OK, OP_CANCEL, OP_MODIFY, OP_POST
 from sim.kernel.flow import attend, children, expire, latent, meta, noise
 from sim.kernel.jit import inline, kernel
 from sim.kernel.maker import call_makers, is_open, ladder, look, quote
-from sim.kernel.programs import best_volume, derive, join, new_program, next_candidate, stop
+from sim.kernel.programs import best_volume, book_of, derive, join, new_program, next_candidate, stop
 from sim.kernel.schedules import after_touch, touch, work
 from sim.kernel.state import (
     ASK,
@@ -48,7 +48,6 @@ from sim.kernel.world import (
     ON_LOOK,
     ON_PROGRAM,
     ON_PULSE,
-    P_BOOK,
     P_CHILD,
     P_ID,
     P_IDLE,
@@ -258,7 +257,7 @@ def act(b, w, kind, ref, ident):
         w.pending[WRITTEN, X_CAUSE] = 0
         return True
     if kind == ON_LOOK:
-        book = np.uint32(w.programs[ref, P_BOOK])
+        book = book_of(w, ref)
         w.alarms[book, LOOKING] = 0
         return w.programs[ref, P_ID] == ident and is_open(b, book) and look(b, w, ref)
     pulse(b, w, ref)
