@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, Alarm, At, Limit, OnNews, Ring, Trader, Work, number
+from sim.trader import Above, Action, Alarm, At, Below, Limit, OnNews, Ring, Trader, Work, number
+from sim.units import TICK_POINTS
 from sim.view import View
 
 
@@ -62,10 +63,14 @@ class ValueTrader(Trader):
         width = 0.5 * self.p.nearest_pct / 100 * (1 + self.index / self.crowd_size)
         return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
 
-    def beyond(self, view: View) -> float:
-        """Points of price below (+) or above (-) the range in which this trader is idle."""
+    def bounds(self, view: View) -> tuple[float, float]:
+        """Ends of the range of prices in which this trader is idle."""
         threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
-        low, high = view.value * (1 - threshold), view.value * (1 + threshold)
+        return view.value * (1 - threshold), view.value * (1 + threshold)
+
+    def beyond(self, view: View) -> float:
+        """Points of price below (+) or above (-) that range."""
+        low, high = self.bounds(view)
         return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
 
     def target(self, view: View) -> int:
@@ -86,5 +91,12 @@ class ValueTrader(Trader):
         return [Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again in about a minute, and at news."""
-        return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]
+        """Look again in about a minute, and at news; with nothing to do, when price leaves the range or is at value."""
+        if self.beyond(view) or view.working or self.target(view) != view.position:
+            return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]
+        low, high = self.bounds(view)
+        # Beyond the ends, not at them: there would be nothing to do yet.
+        edges: list[Alarm] = [Below(low - TICK_POINTS / 2), Above(high + TICK_POINTS / 2), OnNews()]
+        if view.position:
+            edges.append(Above(view.value) if view.position > 0 else Below(view.value))
+        return edges

@@ -1,12 +1,12 @@
-"""Calibration: the numbers of a scenario with which its days come nearest to the laws of real ones.
+"""Calibration: the numbers of a scenario with which its days come nearest to the laws of real ones, or to a real day.
 
 The method of simulated moments (McFadden, Econometrica 57, 1989, p. 995; Franke and Westerhoff, J. Econ. Dyn. Control
-36, 2012, p. 1193, for agent-based markets). The moments are the laws of the realism card. Each is measured in units of
-its accepted range: 0 in the middle, -1 and 1 at the ends; the distance is the mean of their squares, each cut off at
-`FARTHEST`, so that a law out of reach does not outweigh the others. All points are run with the same seeds, the first
-of them the scenario as it is. The search is optuna's tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011);
-its trials stand in a journal in the folder, with which the same command goes on; a changed file or changed code begins
-anew.
+36, 2012, p. 1193, for agent-based markets). The moments are the laws of the realism card, or the facts of the real day
+that a scenario knows. Each is measured in units of its accepted range: 0 in the middle, -1 and 1 at the ends; the
+distance is the mean of their squares, each cut off at `FARTHEST`, so that a law out of reach does not outweigh the
+others. All points are run with the same seeds, the first of them the scenario as it is. The search is optuna's
+tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011); its trials stand in a journal in the folder, with
+which the same command goes on; a changed file or changed code begins anew.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import pandas as pd
@@ -29,10 +29,11 @@ from pydantic import Field, JsonValue, model_validator
 from rich.box import SIMPLE
 from rich.table import Table as Grid
 
-from sim.analysis.observed import Moments
+from sim import ensemble
 from sim.analysis.realism import LAWS, Law, Range, jackknife
+from sim.ensemble import Ensemble, Fact
 from sim.files import aside
-from sim.scenario import ScenarioError, load, validate, value_at
+from sim.scenario import ScenarioError, did_you_mean, load, validate, value_at
 from sim.sweep.design import Factor
 from sim.sweep.parts import code_digest
 from sim.tables import Scenario, Table
@@ -54,6 +55,7 @@ class CalibrationError(ValueError):
 class World(Table):
     """A variant of the scenario whose days are judged."""
 
+    judged_by: Literal["card", "day"] = Field("card", description="the realism card's laws, or the real day's facts")
     set: dict[str, JsonValue] = Field({}, description="scenario keys")
 
 
@@ -65,7 +67,7 @@ class CalibrationTables(Table):
     seeds: int = Field(ge=2, le=1000, description="days of each world, on the same seeds at all points")
     first_seed: int = Field(1, ge=0, lt=2**62, description="seeds count up from here")
     set: dict[str, JsonValue] = Field({}, description="scenario keys that are the same at all points")
-    leave_out: tuple[str, ...] = Field((), description="laws of the card that are not aimed at")
+    leave_out: tuple[str, ...] = Field((), description="laws and facts that are not aimed at")
     world: tuple[World, ...] = Field((World.model_validate({}),), min_length=1, description="what is judged")
     factor: tuple[Factor, ...] = Field(min_length=1, max_length=100, description="scenario keys to be found")
 
@@ -73,30 +75,42 @@ class CalibrationTables(Table):
     def _is_whole(self) -> Self:
         if listed := next((factor.key for factor in self.factor if factor.range is None), None):
             raise ValueError(f"{listed}: a factor of a calibration has a range")
-        names = {law.name for law in LAWS}
-        if unknown := next((name for name in self.leave_out if name not in names), None):
-            raise ValueError(f"leave_out: no law is called {unknown!r}; the names are those of the card")
         return self
+
+
+type Days = Sequence[Any]
+"""Of one world: moments (`sim.analysis.observed`) for the card, courses (`sim.ensemble`) for the real day."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A law in one of the worlds, with the range it is to lie in."""
+    """A law or fact in one of the worlds, with the range it is to lie in; without a value it is NaN."""
 
     world: int
-    law: Law
+    name: str
+    value: Callable[[Days], float]
     accepted: Range
 
-    def off(self, days: Sequence[Moments]) -> float:
-        """Where the law lies, in half ranges from the middle; NaN where it has no value."""
+    def off(self, days: Days) -> float:
+        """Where it lies, in half ranges from the middle; NaN where it has no value."""
         low, high = self.accepted
         value = self.value(days)
         return (value - 0.5 * (low + high)) / (0.5 * (high - low)) if np.isfinite(value) else np.nan
 
-    def value(self, days: Sequence[Moments]) -> float:
-        """The law's value; NaN where no day tells it."""
-        used = self.law.told_by(days)
-        return self.law.value(used) if used else np.nan
+
+def of_law(world: int, law: Law, accepted: Range) -> Target:
+    """A law of the card, which has no value where no day tells it."""
+
+    def value(days: Days) -> float:
+        used = law.told_by(days)
+        return law.value(used) if used else np.nan
+
+    return Target(world, law.name, value, accepted)
+
+
+def of_fact(world: int, fact: Fact) -> Target:
+    """A fact of the real day."""
+    return Target(world, fact.claim, lambda days: fact.value(Ensemble(days)), fact.accepted)
 
 
 @dataclass(frozen=True)
@@ -123,15 +137,16 @@ class Calibration:
 
     @cached_property
     def targets(self) -> list[Target]:
-        """What is aimed at: the laws with a range that a day can tell by itself."""
-        thin = [self.scenario(world, self.middle).depth_musd < THIN_BELOW_MUSD for world in self.tables.world]
+        """What is aimed at: facts, and laws with a range that a day can tell by itself."""
+        return [target for target in self.all_targets if target.name not in self.tables.leave_out]
+
+    @cached_property
+    def all_targets(self) -> list[Target]:
+        """What could be aimed at."""
         return [
-            Target(world, law, accepted)
-            for world in range(len(self.tables.world))
-            for law in LAWS
-            if (accepted := law.thin if thin[world] else law.normal)
-            and law.name not in self.tables.leave_out
-            and not {"probe", "depths"} & set(law.needs)
+            target
+            for number, world in enumerate(self.tables.world)
+            for target in _targets(number, world.judged_by, self.scenario(world, self.middle))
         ]
 
     def digest(self) -> str:
@@ -151,12 +166,26 @@ class Calibration:
         """All factors in the middle of their ranges."""
         return [0.5] * len(self.tables.factor)
 
-    def days(self, points: Sequence[Sequence[float]], seeds: range, workers: int) -> list[list[list[Moments]]]:
+    def days(self, points: Sequence[Sequence[float]], seeds: range, workers: int) -> list[list[Days]]:
         """The days of each world at each point."""
-        texts = [[self.scenario(world, point).to_toml() for world in self.tables.world] for point in points]
-        tasks = (delayed(observe)(text, seed) for point in texts for text in point for seed in seeds)
+        worlds = self.tables.world
+        texts = [self.scenario(world, point).to_toml() for point in points for world in worlds]
+        observers = [observe if world.judged_by == "card" else ensemble.observe for world in worlds] * len(points)
+        tasks = (delayed(see)(text, seed) for see, text in zip(observers, texts, strict=True) for seed in seeds)
         found = iter(Parallel(n_jobs=workers)(tasks))
-        return [[[next(found) for _ in seeds] for _ in point] for point in texts]
+        return [[[next(found) for _ in seeds] for _ in worlds] for _ in points]
+
+
+def _targets(number: int, judged_by: str, scenario: Scenario) -> list[Target]:
+    """All targets of one world."""
+    if judged_by == "day":
+        return [of_fact(number, fact) for fact in ensemble.aims(scenario)]
+    thin = scenario.depth_musd < THIN_BELOW_MUSD
+    return [
+        of_law(number, law, accepted)
+        for law in LAWS
+        if (accepted := law.thin if thin else law.normal) and not {"probe", "depths"} & set(law.needs)
+    ]
 
 
 def read_calibration(path: Path) -> Calibration:
@@ -172,6 +201,9 @@ def read_calibration(path: Path) -> Calibration:
         for world in calibration.tables.world:
             for place in (0.0, 1.0):
                 calibration.scenario(world, [place] * len(calibration.keys))
+        names = [*(law.name for law in LAWS), *(target.name for target in calibration.all_targets)]
+        if unknown := next((name for name in calibration.tables.leave_out if name not in names), None):
+            raise CalibrationError(f"leave_out: no law or fact is called {unknown!r}{did_you_mean(unknown, names)}")
         if not calibration.targets:
             raise CalibrationError("leave_out: no law is left to aim at")
     except (CalibrationError, ScenarioError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -179,7 +211,7 @@ def read_calibration(path: Path) -> Calibration:
     return calibration
 
 
-def offs(targets: Sequence[Target], worlds: Sequence[Sequence[Moments]]) -> NDArray[np.float64]:
+def offs(targets: Sequence[Target], worlds: Sequence[Days]) -> NDArray[np.float64]:
     """Where all targets lie, in half ranges from the middle of what is accepted."""
     return np.array([target.off(worlds[target.world]) for target in targets])
 
@@ -227,7 +259,7 @@ def search(
 
 
 def intervals(
-    calibration: Calibration, best: Sequence[float], worlds: Sequence[Sequence[Moments]], workers: int
+    calibration: Calibration, best: Sequence[float], worlds: Sequence[Days], workers: int
 ) -> NDArray[np.float64]:
     """Half widths of the factors' 95 % intervals, in units of their ranges.
 
@@ -278,7 +310,7 @@ def calibrate(
             for factor, place, width in zip(calibration.tables.factor, best, widths, strict=True)
         ],
         "targets": [
-            {"world": calibration.tables.world[target.world].set, "law": target.law.name, "accepted": target.accepted}
+            {"world": calibration.tables.world[target.world].set, "law": target.name, "accepted": target.accepted}
             | {"measured": _plain(target.value(there[target.world]))}
             | {"fresh_seeds": _plain(target.value(judged[target.world]))}
             for target in targets

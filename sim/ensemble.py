@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,7 @@ from scipy.stats import energy_distance, norm
 from sim.figures import STYLE, save_figure
 from sim.palette import BLUE, VERMILION
 from sim.scenario import load
-from sim.study import AWAKE, DEAF, NO_FEEDBACK, Job, Verdict, World, in_processes
+from sim.study import AWAKE, DEAF, NO_FEEDBACK, Job, Verdict, World, in_processes, outcome_of
 from sim.tables import Scenario
 from sim.units import DAY, HOUR, MINUTE, clock_ns, clock_text
 
@@ -38,6 +39,10 @@ WIDEST = 1.3
 VOLUME_OFF = 0.35
 VIX_OFF, VIX1D_OFF = 3.0, 5.0
 LOST_POINTS, LOST_BETWEEN = 6700.0, ("10:45", "12:15")
+LEVEL_OFF = 25.0
+"""Points: a tenth of the real day's range. It is aimed at, the band decides."""
+BLIND = 0.4
+"""Of what all but liquidity sell from the high on, the most that they may sell with price and VIX frozen there."""
 WALKS = 2001
 """Quantiles that stand for a walk's distribution."""
 
@@ -48,7 +53,11 @@ class EnsembleError(ValueError):
 
 @dataclass(frozen=True)
 class Course:
-    """What is kept of a run's last day: a mid and a volume for every bar, and the numbers judged."""
+    """What is kept of a run's last day: a mid and a volume for every bar, and the numbers judged.
+
+    `sold_contracts` net by all but liquidity from the high to the close; `sold_blind` the same with price and VIX
+    frozen at the high, where that was run.
+    """
 
     world: str
     seed: int
@@ -58,6 +67,24 @@ class Course:
     vix_morning_low: float
     vix_high: float
     vix1d_open: float
+    time_of_high: str | None = None
+    sold_contracts: float = math.nan
+    sold_blind: float = math.nan
+
+
+class Fact(NamedTuple):
+    """A number of the real day that an ensemble is held to."""
+
+    claim: str
+    value: Callable[[Ensemble], float]
+    accepted: tuple[float, float]
+    said: Callable[[float], str]
+    wanted: str
+
+    def verdict(self, full: Ensemble) -> Verdict:
+        """Whether an ensemble's number is in the accepted range."""
+        value, (low, high) = self.value(full), self.accepted
+        return Verdict(self.claim, self.said(value), self.wanted, low <= value <= high)
 
 
 @dataclass(frozen=True)
@@ -133,7 +160,7 @@ def measure(job: Job) -> Course:
     from sim.model import MarketModel
 
     scenario = load(job.scenario, WORLDS[job.world].overrides, WORLDS[job.world].without)
-    model = MarketModel(scenario, rng=job.seed)
+    model = MarketModel(scenario, rng=job.seed, freeze_at_ns=job.freeze_at_ns)
     while model.running:
         model.step()
     frames = model.frames()
@@ -146,8 +173,21 @@ def measure(job: Job) -> Course:
         clock_ns=(bars["time_ns"] - opens // DAY * DAY).tolist(),
         mid=bars["mid"].tolist(),
         volume=bars["volume"].tolist(),
+        time_of_high=kept["time_of_high"],
+        sold_contracts=outcome_of(job, scenario, frames, kept).sold_contracts,
         **{name: float(kept[name]) for name in ("vix_morning_low", "vix_high", "vix1d_open")},
     )
+
+
+def observe(text: str, seed: int) -> Course:
+    """Make a run, and the same one with price and VIX frozen at its high."""
+    job = Job(text, "whole", seed)
+    course = measure(job)
+    if course.time_of_high is None:
+        return course
+    last_day = load(text).session.hours_ns[-1][0] // DAY * DAY
+    frozen = measure(job._replace(freeze_at_ns=last_day + clock_ns(course.time_of_high)))
+    return replace(course, sold_blind=frozen.sold_contracts)
 
 
 # Judging
@@ -217,14 +257,70 @@ def judge(scenario: Scenario, full: Ensemble, alone: Ensemble) -> list[Verdict]:
             "smaller",
             scores[0] < scores[2],
         ),
-        *_lost(scenario, full),
-        *_volumes(scenario, full),
-        *(
-            _near(scenario, full, name, off)
-            for name, off in (("vix_morning_low", VIX_OFF), ("vix_high", VIX_OFF), ("vix1d_open", VIX1D_OFF))
-            if name in scenario.real
-        ),
+        *(fact.verdict(full) for fact in facts(scenario)),
     ]
+
+
+def facts(scenario: Scenario) -> list[Fact]:
+    """The hours' volumes and the numbers that the scenario knows of its real day."""
+    found = []
+    if scenario.real.get("time_6700_lost"):
+        first, last = (clock_ns(clock) / HOUR for clock in LOST_BETWEEN)
+        found.append(Fact("the median path loses 6700", _hour_lost, (first, last), _clock, " to ".join(LOST_BETWEEN)))
+    for clock, real in scenario.real_course.volume_contracts if scenario.real_course else ():
+        claim, share = f"volume of the hour to {clock}, of the real one", partial(_volume_share, clock_ns(clock), real)
+        low, high = 1 - VOLUME_OFF, 1 + VOLUME_OFF
+        found.append(Fact(claim, share, (low, high), "{:.2f}".format, f"{low:g} to {high:g}"))
+    for name, off in (("vix_morning_low", VIX_OFF), ("vix_high", VIX_OFF), ("vix1d_open", VIX1D_OFF)):
+        if name in scenario.real:
+            number = _fact(scenario, name)
+            said, accepted = f"{{:.1f}} (real {number:.1f})".format, (number - off, number + off)
+            found.append(Fact(f"median of {name}", partial(_median_of, name), accepted, said, f"within {off:g}"))
+    return found
+
+
+def aims(scenario: Scenario) -> list[Fact]:
+    """What a calibration of the day aims at: its facts, its course at full hours, and that falls feed on themselves."""
+    course = [
+        Fact(
+            f"median at {clock_text(at)[:5]}",
+            partial(_median_at, at),
+            (real - LEVEL_OFF, real + LEVEL_OFF),
+            f"{{:.0f}} (real {real:.0f})".format,
+            f"within {LEVEL_OFF:g}",
+        )
+        for at, real in marks(scenario).items()
+        if at % HOUR == 0
+    ]
+    blind = Fact("sold blind, of what is sold", _blind_share, (0.0, BLIND), "{:.2f}".format, f"at most {BLIND:g}")
+    return [*facts(scenario), *course, blind]
+
+
+def _hour_lost(full: Ensemble) -> float:
+    below = np.median(full.mids, axis=0) < LOST_POINTS
+    return float(full.clock_ns[below.argmax()]) / HOUR if below.any() else math.inf
+
+
+def _clock(hour: float) -> str:
+    return clock_text(round(hour * HOUR)) if hour < math.inf else "never"
+
+
+def _volume_share(end: int, real: int, full: Ensemble) -> float:
+    return float(np.median(full.volumes(end - HOUR, end))) / real
+
+
+def _median_at(at: int, full: Ensemble) -> float:
+    return float(np.median(full.at(at)))
+
+
+def _median_of(name: str, full: Ensemble) -> float:
+    return full.median(name)
+
+
+def _blind_share(full: Ensemble) -> float:
+    pairs = np.array([(course.sold_blind, course.sold_contracts) for course in full.courses])
+    blind, seeing = pairs[np.isfinite(pairs).all(axis=1)].sum(axis=0)
+    return float(blind / seeing) if seeing > 0 else math.nan
 
 
 def _fact(scenario: Scenario, name: str) -> float:
@@ -233,33 +329,6 @@ def _fact(scenario: Scenario, name: str) -> float:
 
 def _where(clocks: pd.Series) -> str:
     return f"; not {', '.join(clock[:5] for clock in clocks)}" if len(clocks) else ""
-
-
-def _lost(scenario: Scenario, full: Ensemble) -> list[Verdict]:
-    if not scenario.real.get("time_6700_lost"):
-        return []
-    below = np.median(full.mids, axis=0) < LOST_POINTS
-    at = int(full.clock_ns[below.argmax()]) if below.any() else None
-    holds = at is not None and clock_ns(LOST_BETWEEN[0]) <= at <= clock_ns(LOST_BETWEEN[1])
-    text = "never" if at is None else clock_text(at)
-    return [Verdict("the median path loses 6700", text, " to ".join(LOST_BETWEEN), holds)]
-
-
-def _volumes(scenario: Scenario, full: Ensemble) -> list[Verdict]:
-    hours = scenario.real_course.volume_contracts if scenario.real_course else ()
-    rows = []
-    for clock, real in hours:
-        end = clock_ns(clock)
-        share = float(np.median(full.volumes(end - HOUR, end))) / real
-        holds = abs(share - 1) <= VOLUME_OFF
-        claim = f"volume of the hour to {clock}, of the real one"
-        rows.append(Verdict(claim, f"{share:.2f}", f"{1 - VOLUME_OFF:g} to {1 + VOLUME_OFF:g}", holds))
-    return rows
-
-
-def _near(scenario: Scenario, full: Ensemble, name: str, off: float) -> Verdict:
-    real, median = _fact(scenario, name), full.median(name)
-    return Verdict(f"median of {name}", f"{median:.1f} (real {real:.1f})", f"within {off:g}", abs(median - real) <= off)
 
 
 # Showing

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sim import calibrate
+from sim import calibrate, ensemble
 from sim.analysis.realism import LAWS, Law
-from sim.calibrate import CalibrationError, Target, distance, read_calibration
+from sim.calibrate import CalibrationError, distance, of_law, read_calibration
+from sim.ensemble import Course
 from sim.scenario import load
+from sim.units import HOUR, MINUTE, clock_ns
 
 CALM = Path(__file__).parent.parent / "configs" / "calm.toml"
+NOV20 = CALM.with_name("nov20.toml")
 TEXT = f"""
 title = "Made up"
 scenario = "{CALM}"
@@ -91,8 +94,8 @@ def test_it_goes_on_where_it_stopped(made_up, tmp_path):
 
 def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
     nothing = law("nothing", lambda days: np.nan, 0, 1)
-    assert np.isnan(Target(0, nothing, (-1.0, 1.0)).off([]))
-    assert np.isnan(Target(0, law("depth", mean("depth"), 0, 1), (-1.0, 1.0)).off([{"scale": 1.0}]))
+    assert np.isnan(of_law(0, nothing, (-1.0, 1.0)).off([]))
+    assert np.isnan(of_law(0, law("depth", mean("depth"), 0, 1), (-1.0, 1.0)).off([{"scale": 1.0}]))
     assert distance(np.array([0.5, np.nan])) == (0.25 + calibrate.FARTHEST) / 2
     assert distance(np.array([1e9])) == calibrate.FARTHEST
 
@@ -104,8 +107,15 @@ def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
         (("range = [2.0, 12.0]", "values = [2, 3]"), "depth_musd: a factor of a calibration has a range"),
         (("range = [2.0, 12.0]", "range = [-2.0, 12.0]"), "depth_musd: -2.0"),
         (("seeds = 2", "seeds = 1"), "seeds: 1"),
-        (("seeds = 2", 'seeds = 2\nleave_out = ["Spraed"]'), "leave_out: no law is called 'Spraed'"),
+        (
+            ("seeds = 2", 'seeds = 2\nleave_out = ["Volum"]'),
+            "leave_out: no law or fact is called 'Volum'; did you mean",
+        ),
         (("title", "titel"), "titel"),
+        (
+            ("seeds = 2", 'seeds = 2\n[[world]]\njudged_by = "dey"'),
+            "world.0.judged_by: 'dey' should be 'card' or 'day'",
+        ),
         (("seeds = 2", f"seeds = 2\nleave_out = {[law.name for law in LAWS]}"), "no law is left"),
     ],
 )
@@ -117,6 +127,33 @@ def test_a_mistake_is_one_line(tmp_path, change, problem):
     assert str(error.value).startswith(str(path))
     assert problem in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_day_is_held_to_the_facts_of_the_real_one(monkeypatch, tmp_path):
+    """Runs of the real course whose hours have as many times the real volume as the depth says."""
+    real = load(NOV20)
+    known = {clock_ns(clock): points for clock, points in real.real_course.price_points}
+    clock = [clock_ns("09:30") + MINUTE * bar for bar in range(1, 391)]
+    mids = np.interp(clock, list(known), list(known.values()))
+    hourly = dict(real.real_course.volume_contracts)
+
+    def observe(text, seed):
+        volume = [hourly.get(f"{-(-at // HOUR):02d}:00", 0) / 60 * load(text).depth_musd for at in clock]
+        vix = {"vix_morning_low": 19.28, "vix_high": 28.27, "vix1d_open": 14.12}
+        return Course("whole", seed, clock, mids.tolist(), volume, **vix, sold_contracts=100.0, sold_blind=20.0 + seed)
+
+    monkeypatch.setattr(ensemble, "observe", observe)
+    path = tmp_path / "day.toml"
+    text = TEXT.partition('[[factor]]\nkey = "options')[0].replace("[2.0, 12.0]", "[0.5, 1.5]")
+    path.write_text(text.replace(str(CALM), str(NOV20)).replace("seeds = 2", 'seeds = 2\n[[world]]\njudged_by = "day"'))
+    calibration = read_calibration(path)
+    (worlds,) = calibration.days([[0.5]], calibration.seeds, 1)
+    value = {target.name: target.value(worlds[0]) for target in calibration.targets}
+    assert value["volume of the hour to 12:00, of the real one"] == pytest.approx(1.0)
+    assert value["median at 16:00"] == 6539
+    assert value["sold blind, of what is sold"] == pytest.approx(0.215)
+    assert len(value) == len(calibration.targets) == 18
+    assert run(path, tmp_path / "out", 12)["factors"][0]["optimum"] == pytest.approx(1.0, abs=0.1)
 
 
 def test_shipped_calibrations_can_be_read():
