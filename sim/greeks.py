@@ -17,7 +17,7 @@ charm       -d delta/d T, n(d1) d2/(2 T)  delta per year that passes
 Gamma, vega, vanna and charm are the same for a call and a put. An option with no time or no volatility left is worth
 its payoff: its delta is that of the payoff (one half at the strike), its other greeks are 0.
 
-Functions with a leading underscore are for compiled callers; `totals`, `calls`, `smile`, `term_variance` and
+Functions with a leading underscore are for compiled callers; `totals`, `quoted`, `smile`, `term_variance` and
 `strip_variance` are called often and check nothing; `black76` checks its arguments.
 """
 
@@ -38,6 +38,8 @@ _ROOT_HALF = math.sqrt(0.5)
 _DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
 _FAR = 38.0
 """Beyond so many standard deviations the normal tail is below the smallest double."""
+_NO_STDEV = 1e-150
+"""To divide by less would overflow, and nothing is left to happen."""
 
 
 class Greeks(NamedTuple):
@@ -86,7 +88,7 @@ def _greeks(
 ) -> tuple[float, float, float, float]:
     """(delta, density at d1, stdev, d2) of one option; all but delta are 0 when it is over."""
     stdev = sigma * math.sqrt(max(years, 0.0))
-    if stdev < 1e-150:  # dividing by it would overflow, and nothing is left to happen
+    if stdev < _NO_STDEV:
         return _payoff_delta(forward, strike, is_call), 0.0, 0.0, 0.0
     d1 = _d1(forward, strike, stdev)
     density = _DENSITY_AT_0 * math.exp(-0.5 * d1 * d1)
@@ -131,17 +133,6 @@ def _sum(
                 out[1, j] += weight / (forward * stdev)
                 out[2, j] -= weight * d2 / sigma[i]
                 out[3, j] += weight * d2 / (2.0 * years[i])
-
-
-@njit(cache=True, nogil=True)
-def calls(forward: float, strike: Floats, years: float, sigma: Floats) -> Floats:
-    """Prices (k,) of calls of one expiry, unchecked: strikes and volatilities (k,), the rest as for `black76`."""
-    out = np.empty(strike.size)
-    for i in range(strike.size):
-        delta, _, stdev, d2 = _greeks(forward, strike[i], years, sigma[i], True)
-        alive = stdev > 0.0
-        out[i] = _price(forward, strike[i], delta, d2, True) if alive else max(forward - strike[i], 0.0)
-    return out
 
 
 @njit(cache=True, nogil=True)
@@ -211,11 +202,36 @@ def smile(spot: float, strike: Floats, row: Ints, term: Floats, shape: Floats) -
     """
     out = np.zeros(strike.size)
     for i in range(strike.size):
-        years = term[0, row[i]]
-        stdev = math.sqrt(term[1, row[i]])
-        if years > 0.0 and stdev > 0.0:
-            x = shape[2] * math.tanh(math.log(strike[i] / spot) / (stdev * shape[2]))
-            out[i] = stdev / math.sqrt(years) * (1.0 + shape[0] * x + shape[1] * x * x)
+        out[i] = _vol(spot, strike[i], term[0, row[i]], term[1, row[i]], shape)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _vol(spot: float, strike: float, years: float, variance: float, shape: Floats) -> float:
+    stdev = math.sqrt(variance)
+    if years <= 0.0 or stdev <= 0.0:
+        return 0.0
+    x = shape[2] * math.tanh(math.log(strike / spot) / (stdev * shape[2]))
+    return stdev / math.sqrt(years) * (1.0 + shape[0] * x + shape[1] * x * x)
+
+
+@njit(cache=True, nogil=True)
+def quoted(spot: float, strike: Floats, term: Floats, shape: Floats, smallest: float) -> Floats:
+    """Prices (2, k) of the calls and the puts of one expiry on the smile, unchecked; 0 for less than `smallest`.
+
+    Strikes (k,), `term` (2,) the years and total variance of the expiry, `shape` as for `smile`.
+    """
+    years, variance = term
+    out = np.zeros((2, strike.size))
+    for i in range(strike.size):
+        stdev = _vol(spot, strike[i], years, variance, shape) * math.sqrt(max(years, 0.0))
+        call = max(spot - strike[i], 0.0)
+        if stdev >= _NO_STDEV:
+            d1 = _d1(spot, strike[i], stdev)
+            call = _price(spot, strike[i], _below(d1), d1 - stdev, True)
+        put = call - (spot - strike[i])
+        out[0, i] = call if call >= smallest else 0.0
+        out[1, i] = put if put >= smallest else 0.0
     return out
 
 

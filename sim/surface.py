@@ -118,10 +118,9 @@ class Quotes:
         sigma = self.vols(spot, book.strike, row)
         return greeks.totals(spot, book.strike, self.term[0][row], sigma, book.is_call, contracts)
 
-    def calls(self, spot: float, strike: greeks.Floats, row: int) -> greeks.Floats:
-        """Prices (points) of calls of one expiry, unchecked."""
-        sigma = self.vols(spot, strike, np.full(strike.size, row))
-        return greeks.calls(spot, strike, self.term[0, row], sigma)
+    def quoted(self, spot: float, strike: greeks.Floats, row: int, smallest: float) -> greeks.Floats:
+        """Prices (2, k) of calls and puts of one expiry (`greeks.quoted`), unchecked; 0 below the `smallest` bid."""
+        return greeks.quoted(spot, strike, self.term[:, row], self.shape, smallest)
 
     def black76(self, spot: float, strike: greeks.Floats, row: greeks.Ints, is_call: greeks.Bools) -> greeks.Greeks:
         """Prices (points) and greeks of options on this surface, checked and complete."""
@@ -165,7 +164,7 @@ class Surface:
         self.vol = params.start_vol
         self._now_ns, self._spot = now_ns, _positive(spot)
         days = sorted({*quoted_expiries(first_day), *np.array(list(held), dtype="datetime64[D]").tolist()})
-        self.expiry = np.array(days, dtype="datetime64[D]")
+        self.expiry, self._quoted = np.array(days, dtype="datetime64[D]"), frozenset(days)
         self.expiry_ns = [self.clock.close_ns(day) for day in days]
         self._expiries = np.array([(self.clock.days(ns) / clock.YEAR_DAYS, ns, 0.0) for ns in self.expiry_ns])
         self._skew = params.skew
@@ -254,7 +253,7 @@ class Surface:
 
     def quotes_expiry(self, day: date) -> bool:
         """Say whether an expiry date is quoted."""
-        return bool(np.isin(np.datetime64(day), self.expiry))
+        return day in self._quoted
 
     def at(self, now_ns: int) -> Quotes:
         """Return the surface as it is at `now_ns`, with the background volatility of the last `observe`."""

@@ -40,6 +40,7 @@ class View:
 
     def __init__(self, model: MarketModel, trader: Trader) -> None:
         self._model, self._trader = model, trader
+        self._greeks: tuple[tuple[int, float, int], tuple[float, float, float, float]] | None = None
 
     # The clock
 
@@ -170,7 +171,11 @@ class View:
 
     def option_greeks(self) -> tuple[float, float, float, float]:
         """Own options' delta, gamma (per point), vanna (per volatility point), charm (per year), in futures."""
-        return self._model.option_greeks(self._trader.owner, self.mid, self._model.seen_quotes())
+        model, spot = self._model, self.mid
+        at = self.now, spot, model.desk.traded
+        if self._greeks is None or self._greeks[0] != at:
+            self._greeks = at, model.option_greeks(self._trader.owner, spot, model.seen_quotes())
+        return self._greeks[1]
 
     def options(self) -> list[tuple[Contract, int, float]]:
         """Own options: contract, contracts, delta of one."""

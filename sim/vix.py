@@ -90,11 +90,6 @@ def _strips(surface: Surface, now_ns: int, spot: float, rows: Ints, minutes: Flo
         reach = math.sqrt(quotes.term[1, row])
         low, high = (round(spot * math.exp(z * reach) / step) for z in (-10, 6))
         strike: Floats = step * np.arange(max(low - 2, 1), high + 3, dtype=np.float64)
-        call = quotes.calls(spot, strike, row)
-        put: Floats = call - (spot - strike)
-        strips.append(Strip(strike, _quoted(call), _quoted(put), float(minutes[row])))
+        call, put = quotes.quoted(spot, strike, row, SMALLEST_BID)
+        strips.append(Strip(strike, call, put, float(minutes[row])))
     return strips
-
-
-def _quoted(price: Floats) -> Floats:
-    return np.where(price < SMALLEST_BID, 0.0, price)
