@@ -424,6 +424,8 @@ def test_premium_is_rounded_once_and_paid_by_one_to_another() -> None:
     delta, gamma, *_ = view.option_greeks()
     assert delta == pytest.approx(2 * 25 * view.options()[0][2])
     assert gamma > 0
+    model.trade_options(one, contract, 5)
+    assert view.option_greeks()[0] == pytest.approx(2 * 30 * view.options()[0][2]), "not what held before the trade"
 
 
 def test_premium_is_the_rounded_price_of_all_contracts() -> None:
