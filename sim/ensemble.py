@@ -68,8 +68,8 @@ class Course:
     vix_high: float
     vix1d_open: float
     time_of_high: str | None = None
-    sold_contracts: float = math.nan
-    sold_blind: float = math.nan
+    sold_contracts: float = 0.0
+    sold_blind: float | None = None
 
 
 class Fact(NamedTuple):
@@ -318,8 +318,8 @@ def _median_of(name: str, full: Ensemble) -> float:
 
 
 def _blind_share(full: Ensemble) -> float:
-    pairs = np.array([(course.sold_blind, course.sold_contracts) for course in full.courses])
-    blind, seeing = pairs[np.isfinite(pairs).all(axis=1)].sum(axis=0)
+    pairs = [(course.sold_blind, course.sold_contracts) for course in full.courses if course.sold_blind is not None]
+    blind, seeing = np.sum(pairs, axis=0) if pairs else (0.0, 0.0)
     return float(blind / seeing) if seeing > 0 else math.nan
 
 
