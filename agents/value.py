@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Above, Action, Alarm, At, Below, Limit, OnNews, Ring, Trader, Work, number
+from sim.trader import Above, Action, Alarm, At, Below, Limit, OnFill, OnNews, Ring, Trader, Work, number
 from sim.units import TICK_POINTS
 from sim.view import View
 
@@ -47,7 +47,9 @@ class ValueTrader(Trader):
         caution_pct: float = number(
             3.2, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
         )
-        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
+        every_seconds: float = number(
+            60.0, 1, 23_400, "s", "mean time between two looks while there is something to do", source="guess"
+        )
         auction_contracts: float = number(
             2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side", source="study"
         )
@@ -91,12 +93,15 @@ class ValueTrader(Trader):
         return [Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again in about a minute, and at news; with nothing to do, when price leaves the range or is at value."""
+        """Look again in about a minute, and at news; with nothing to do, when price leaves the range or is at value.
+
+        While nothing is worked, only what was offered in the auction can trade.
+        """
         if self.beyond(view) or view.working or self.target(view) != view.position:
             return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]
         low, high = self.bounds(view)
-        # Beyond the ends, not at them: there would be nothing to do yet.
-        edges: list[Alarm] = [Below(low - TICK_POINTS / 2), Above(high + TICK_POINTS / 2), OnNews()]
+        # An alarm at the very end would ring again at once, for ever: nothing is wanted there yet.
+        edges: list[Alarm] = [Below(low - TICK_POINTS / 2), Above(high + TICK_POINTS / 2), OnFill(), OnNews()]
         if view.position:
             edges.append(Above(view.value) if view.position > 0 else Below(view.value))
         return edges

@@ -30,8 +30,9 @@ from rich.box import SIMPLE
 from rich.table import Table as Grid
 
 from sim import ensemble
+from sim.analysis.observed import Moments
 from sim.analysis.realism import LAWS, Law, Range, jackknife
-from sim.ensemble import Ensemble, Fact
+from sim.ensemble import Course, Ensemble, EnsembleError, Fact
 from sim.files import aside
 from sim.scenario import ScenarioError, did_you_mean, load, validate, value_at
 from sim.sweep.design import Factor
@@ -41,10 +42,11 @@ from sim.validate.command import THIN_BELOW_MUSD
 from sim.validate.worlds import observe
 
 FARTHEST = 25.0
-"""Most that a law adds to the distance: it is five half ranges from the middle, or has no value."""
+"""Most that a law or fact adds to the distance: it is five half ranges from the middle, or has no value."""
 STEP = 0.1
 """Of a factor's range: what it is moved to either side to see what it does."""
 NORMAL_95 = 1.96
+RESAMPLES = 500
 JOURNAL = "trials.journal"
 
 
@@ -78,18 +80,24 @@ class CalibrationTables(Table):
         return self
 
 
-type Days = Sequence[Any]
-"""Of one world: moments (`sim.analysis.observed`) for the card, courses (`sim.ensemble`) for the real day."""
+type Days = Sequence[Moments] | Sequence[Course]
+"""Of one world: moments for the card, courses for the real day."""
+type Value = Callable[[Any], float]
+"""A number of some days."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A law or fact in one of the worlds, with the range it is to lie in; without a value it is NaN."""
+    """A law or fact in one of the worlds, with the range it is to lie in; `value` is NaN or infinite where it has none.
+
+    `error` is the standard error of a value over days.
+    """
 
     world: int
     name: str
-    value: Callable[[Days], float]
+    value: Value
     accepted: Range
+    error: Callable[[Value, Any], float]
 
     def off(self, days: Days) -> float:
         """Where it lies, in half ranges from the middle; NaN where it has no value."""
@@ -101,16 +109,26 @@ class Target:
 def of_law(world: int, law: Law, accepted: Range) -> Target:
     """A law of the card, which has no value where no day tells it."""
 
-    def value(days: Days) -> float:
+    def value(days: Sequence[Moments]) -> float:
         used = law.told_by(days)
         return law.value(used) if used else np.nan
 
-    return Target(world, law.name, value, accepted)
+    return Target(world, law.name, value, accepted, jackknife)
 
 
 def of_fact(world: int, fact: Fact) -> Target:
     """A fact of the real day."""
-    return Target(world, fact.claim, lambda days: fact.value(Ensemble(days)), fact.accepted)
+    return Target(world, fact.claim, lambda days: fact.value(Ensemble(days)), fact.accepted, bootstrapped)
+
+
+def bootstrapped(value: Value, days: Sequence[Any]) -> float:
+    """Standard error by drawing the days again, over draws that have a value: facts are medians, no jackknife's thing.
+
+    See Efron, Ann. Stat. 7, 1979, p. 1, sec. 3.
+    """
+    draws = np.random.default_rng(1).integers(0, len(days), (RESAMPLES, len(days)))
+    values = np.array([value([days[day] for day in draw]) for draw in draws])
+    return float(np.std(values[np.isfinite(values)], ddof=1))
 
 
 @dataclass(frozen=True)
@@ -179,7 +197,10 @@ class Calibration:
 def _targets(number: int, judged_by: str, scenario: Scenario) -> list[Target]:
     """All targets of one world."""
     if judged_by == "day":
-        return [of_fact(number, fact) for fact in ensemble.aims(scenario)]
+        try:
+            return [of_fact(number, fact) for fact in ensemble.aims(scenario)]
+        except EnsembleError as error:
+            raise CalibrationError(f"world.{number}.judged_by: the scenario does not know the day: {error}") from None
     thin = scenario.depth_musd < THIN_BELOW_MUSD
     return [
         of_law(number, law, accepted)
@@ -203,9 +224,10 @@ def read_calibration(path: Path) -> Calibration:
                 calibration.scenario(world, [place] * len(calibration.keys))
         names = [*(law.name for law in LAWS), *(target.name for target in calibration.all_targets)]
         if unknown := next((name for name in calibration.tables.leave_out if name not in names), None):
-            raise CalibrationError(f"leave_out: no law or fact is called {unknown!r}{did_you_mean(unknown, names)}")
+            near = did_you_mean(unknown, names) or f"; there are {', '.join(dict.fromkeys(names))}"
+            raise CalibrationError(f"leave_out: no law or fact is called {unknown!r}{near}")
         if not calibration.targets:
-            raise CalibrationError("leave_out: no law is left to aim at")
+            raise CalibrationError("leave_out: no law or fact is left to aim at")
     except (CalibrationError, ScenarioError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CalibrationError(f"{path}: {error}") from None
     return calibration
@@ -264,8 +286,8 @@ def intervals(
     """Half widths of the factors' 95 % intervals, in units of their ranges.
 
     The sandwich (J'J)^-1 J'SJ (J'J)^-1 of the method of moments: J are the targets' changes with the factors, by
-    central differences on the same seeds; S has the targets' variances: that of the simulated days (jackknife) and that
-    of the target itself, whose accepted range is taken as two standard errors to either side. A factor that moves no
+    central differences on the same seeds; S has the targets' variances: that of the simulated days and that of the
+    target itself, whose accepted range is taken as two standard errors to either side. A factor that moves no
     target has an interval as wide as its range.
     """
     targets = calibration.targets
@@ -274,7 +296,7 @@ def intervals(
     points = [[*best[:place], end[place], *best[place + 1 :]] for place in range(len(best)) for end in (low, high)]
     moved = np.array([offs(targets, days) for days in calibration.days(points, calibration.seeds, workers)])
     slopes = ((moved[1::2] - moved[::2]) / (high - low)[:, None]).T
-    errors = np.array([jackknife(target.off, worlds[target.world]) for target in targets])
+    errors = np.array([target.error(target.off, worlds[target.world]) for target in targets])
     known = np.isfinite(slopes).all(axis=1) & np.isfinite(errors)
     inverse = np.linalg.pinv(slopes[known])
     variances = np.einsum("ij,j,ij->i", inverse, errors[known] ** 2 + 0.25, inverse)
@@ -310,7 +332,8 @@ def calibrate(
             for factor, place, width in zip(calibration.tables.factor, best, widths, strict=True)
         ],
         "targets": [
-            {"world": calibration.tables.world[target.world].set, "law": target.name, "accepted": target.accepted}
+            calibration.tables.world[target.world].model_dump()
+            | {"target": target.name, "accepted": target.accepted}
             | {"measured": _plain(target.value(there[target.world]))}
             | {"fresh_seeds": _plain(target.value(judged[target.world]))}
             for target in targets
@@ -336,20 +359,20 @@ def _write(folder: Path, tried: pd.DataFrame, fit: Mapping[str, Any]) -> None:
 
 
 def fit_tables(fit: Mapping[str, Any]) -> list[Grid]:
-    """What was found, for reading: the factors with their intervals, the laws on both sets of seeds."""
+    """What was found, for reading: the factors with their intervals, the targets on both sets of seeds."""
     title = f"{fit['title']}: distance {fit['distance']:.2f}, on fresh seeds {fit['distance_fresh_seeds']:.2f}"
     factors = Grid("", "optimum", "95 %", "searched", title=title, box=SIMPLE)
     for row in fit["factors"]:
-        ends = (f"{row['low']:.3g} to {row['high']:.3g}", f"{row['range'][0]:g} to {row['range'][1]:g}")
-        factors.add_row(row["key"], f"{row['optimum']:.3g}", *ends)
-    laws = Grid("", "with", "measured", "fresh seeds", "accepted", box=SIMPLE)
+        ends = (f"{_short(row['low'])} to {_short(row['high'])}", f"{row['range'][0]:g} to {row['range'][1]:g}")
+        factors.add_row(row["key"], _short(row["optimum"]), *ends)
+    targets = Grid("", "with", "measured", "fresh seeds", "accepted", box=SIMPLE)
     for row in fit["targets"]:
         low, high = row["accepted"]
-        numbers = ["" if row[name] is None else f"{row[name]:.3g}" for name in ("measured", "fresh_seeds")]
-        laws.add_row(
-            row["law"],
-            ", ".join(f"{key}={value}" for key, value in row["world"].items()),
-            *numbers,
-            f"{low:g} to {high:g}",
-        )
-    return [factors, laws]
+        world = ", ".join(f"{key}={value}" for key, value in row["set"].items())
+        numbers = ["" if row[name] is None else _short(row[name]) for name in ("measured", "fresh_seeds")]
+        targets.add_row(row["target"], world, *numbers, f"{_short(low)} to {_short(high)}")
+    return [factors, targets]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

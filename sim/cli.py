@@ -282,7 +282,7 @@ def calibrate(
     workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
     folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="For trials and result.")] = None,
 ) -> None:
-    """Find the numbers of a scenario with which its days are nearest to the laws of real ones."""
+    """Find the numbers of a scenario with which its days are nearest to the laws of real ones, or to a real day."""
     from sim.calibrate import calibrate, fit_tables, read_calibration
     from sim.terminal import console
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
+from operator import methodcaller
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +26,7 @@ from scipy.stats import energy_distance, norm
 from sim.figures import STYLE, save_figure
 from sim.palette import BLUE, VERMILION
 from sim.scenario import load
-from sim.study import AWAKE, DEAF, NO_FEEDBACK, Job, Verdict, World, in_processes, outcome_of
+from sim.study import AWAKE, DEAF, MOST_BLIND, NO_FEEDBACK, Job, Verdict, World, in_processes, sold_contracts
 from sim.tables import Scenario
 from sim.units import DAY, HOUR, MINUTE, clock_ns, clock_text
 
@@ -39,10 +40,8 @@ WIDEST = 1.3
 VOLUME_OFF = 0.35
 VIX_OFF, VIX1D_OFF = 3.0, 5.0
 LOST_POINTS, LOST_BETWEEN = 6700.0, ("10:45", "12:15")
-LEVEL_OFF = 25.0
-"""Points: a tenth of the real day's range. It is aimed at, the band decides."""
-BLIND = 0.4
-"""Of what all but liquidity sell from the high on, the most that they may sell with price and VIX frozen there."""
+LEVEL_OFF = 0.1
+"""Of the real day's range: how near the median is to come at full hours. `study day` judges by its band instead."""
 WALKS = 2001
 """Quantiles that stand for a walk's distribution."""
 
@@ -56,7 +55,7 @@ class Course:
     """What is kept of a run's last day: a mid and a volume for every bar, and the numbers judged.
 
     `sold_contracts` net by all but liquidity from the high to the close; `sold_blind` the same with price and VIX
-    frozen at the high, where that was run.
+    frozen at the high, None where that was not run.
     """
 
     world: str
@@ -67,19 +66,23 @@ class Course:
     vix_morning_low: float
     vix_high: float
     vix1d_open: float
-    time_of_high: str | None = None
-    sold_contracts: float = 0.0
+    time_of_high: str | None
+    sold_contracts: float
     sold_blind: float | None = None
 
 
 class Fact(NamedTuple):
-    """A number of the real day that an ensemble is held to."""
+    """A number of the real day that an ensemble is held to.
+
+    `value` is in hours of the day, points or shares and may be infinite; `said` makes words of it, `wanted` are those
+    of the accepted range.
+    """
 
     claim: str
     value: Callable[[Ensemble], float]
     accepted: tuple[float, float]
-    said: Callable[[float], str]
-    wanted: str
+    said: Callable[[float], str] = "{:.2f}".format
+    wanted: str = ""
 
     def verdict(self, full: Ensemble) -> Verdict:
         """Whether an ensemble's number is in the accepted range."""
@@ -132,10 +135,7 @@ def main(scenario: Scenario, *, seeds: int, first_seed: int, workers: int, out: 
     out : Path
         The JSON file; the band is put beside it as CSV, SVG and PNG.
     """
-    if missing := [name for name in ("open", "high", "low") if name not in scenario.real]:
-        raise EnsembleError(f"real.{missing[0]}: missing; there is no real day to judge the others by")
-    if not marks(scenario):
-        raise EnsembleError("real_course.price_points: no quarter of an hour of the real day is known")
+    check_real(scenario)
     out.parent.mkdir(parents=True, exist_ok=True)
     text = scenario.to_toml()
     jobs = [Job(text, world, seed) for world in WORLDS for seed in range(first_seed, first_seed + seeds)]
@@ -174,13 +174,13 @@ def measure(job: Job) -> Course:
         mid=bars["mid"].tolist(),
         volume=bars["volume"].tolist(),
         time_of_high=kept["time_of_high"],
-        sold_contracts=outcome_of(job, scenario, frames, kept).sold_contracts,
+        sold_contracts=sold_contracts(job, scenario, frames, kept),
         **{name: float(kept[name]) for name in ("vix_morning_low", "vix_high", "vix1d_open")},
     )
 
 
 def observe(text: str, seed: int) -> Course:
-    """Make a run, and the same one with price and VIX frozen at its high."""
+    """Make a run of a scenario (TOML), and where it has a high the same one with price and VIX frozen from there."""
     job = Job(text, "whole", seed)
     course = measure(job)
     if course.time_of_high is None:
@@ -191,6 +191,14 @@ def observe(text: str, seed: int) -> Course:
 
 
 # Judging
+
+
+def check_real(scenario: Scenario) -> None:
+    """Raise EnsembleError where the scenario does not know enough of its real day."""
+    if missing := [name for name in ("open", "high", "low") if name not in scenario.real]:
+        raise EnsembleError(f"real.{missing[0]}: missing; there is no real day to judge the others by")
+    if not marks(scenario):
+        raise EnsembleError("real_course.price_points: no quarter of an hour of the real day is known")
 
 
 def marks(scenario: Scenario) -> dict[int, float]:
@@ -270,29 +278,33 @@ def facts(scenario: Scenario) -> list[Fact]:
     for clock, real in scenario.real_course.volume_contracts if scenario.real_course else ():
         claim, share = f"volume of the hour to {clock}, of the real one", partial(_volume_share, clock_ns(clock), real)
         low, high = 1 - VOLUME_OFF, 1 + VOLUME_OFF
-        found.append(Fact(claim, share, (low, high), "{:.2f}".format, f"{low:g} to {high:g}"))
+        found.append(Fact(claim, share, (low, high), wanted=f"{low:g} to {high:g}"))
     for name, off in (("vix_morning_low", VIX_OFF), ("vix_high", VIX_OFF), ("vix1d_open", VIX1D_OFF)):
         if name in scenario.real:
             number = _fact(scenario, name)
             said, accepted = f"{{:.1f}} (real {number:.1f})".format, (number - off, number + off)
-            found.append(Fact(f"median of {name}", partial(_median_of, name), accepted, said, f"within {off:g}"))
+            median = methodcaller("median", name)
+            found.append(Fact(f"median of {name}", median, accepted, said, f"within {off:g}"))
     return found
 
 
 def aims(scenario: Scenario) -> list[Fact]:
-    """What a calibration of the day aims at: its facts, its course at full hours, and that falls feed on themselves."""
+    """What a calibration of the day aims at: its facts, its course at full hours, and that falls feed on themselves.
+
+    Raises
+    ------
+    EnsembleError
+        Where the scenario does not know the real day.
+    """
+    check_real(scenario)
+    off = LEVEL_OFF * (_fact(scenario, "high") - _fact(scenario, "low"))
     course = [
-        Fact(
-            f"median at {clock_text(at)[:5]}",
-            partial(_median_at, at),
-            (real - LEVEL_OFF, real + LEVEL_OFF),
-            f"{{:.0f}} (real {real:.0f})".format,
-            f"within {LEVEL_OFF:g}",
-        )
+        Fact(f"median at {clock_text(at)[:5]}", partial(_median_at, at), (real - off, real + off))
         for at, real in marks(scenario).items()
         if at % HOUR == 0
     ]
-    blind = Fact("sold blind, of what is sold", _blind_share, (0.0, BLIND), "{:.2f}".format, f"at most {BLIND:g}")
+    # None of it sold blind is best.
+    blind = Fact("sold blind, of what is sold", _blind_share, (-MOST_BLIND, MOST_BLIND))
     return [*facts(scenario), *course, blind]
 
 
@@ -311,10 +323,6 @@ def _volume_share(end: int, real: int, full: Ensemble) -> float:
 
 def _median_at(at: int, full: Ensemble) -> float:
     return float(np.median(full.at(at)))
-
-
-def _median_of(name: str, full: Ensemble) -> float:
-    return full.median(name)
 
 
 def _blind_share(full: Ensemble) -> float:

@@ -217,9 +217,20 @@ def _vol(spot: float, strike: float, years: float, variance: float, shape: Float
 
 @njit(cache=True, nogil=True)
 def quoted(spot: float, strike: Floats, term: Floats, shape: Floats, smallest: float) -> Floats:
-    """Prices (2, k) of the calls and the puts of one expiry on the smile, unchecked; 0 for less than `smallest`.
+    """Prices of the calls and the puts of one expiry on the smile, unchecked.
 
-    Strikes (k,), `term` (2,) the years and total variance of the expiry, `shape` as for `smile`.
+    Parameters
+    ----------
+    spot, strike, shape
+        As for `smile`.
+    term : (2,)
+        Trading years and total variance of the expiry.
+    smallest
+        Smallest bid, points.
+
+    Returns
+    -------
+    (2, k) prices in points, calls and puts; 0 where an option is worth less than the smallest bid.
     """
     years, variance = term
     out = np.zeros((2, strike.size))

@@ -47,6 +47,8 @@ DEAF: dict[str, object] = {
 """ETF traders follow news alone; noise comes and liquidity stands whatever the price and the VIX do."""
 AWAKE: dict[str, object] = {"agents.etfs.attention_power": 0.0}
 """ETF traders that look even where nothing moves: without noise there is no volatility to wake them."""
+MOST_BLIND = 0.4
+"""Of what all but LIQUIDITY sell from the high on, the most that they may sell with price and VIX frozen there."""
 DEPTHS_MUSD = (1.0, 2.0, 3.0, 8.0, 20.0, 40.0)
 """Beside those of the thin and the normal world."""
 
@@ -196,15 +198,13 @@ def measure(job: Job) -> Outcome:
 
 def outcome_of(job: Job, scenario: Scenario, frames: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]) -> Outcome:
     """The outcome of a run from its tables and summary."""
-    opens, closes = scenario.session.hours_ns[-1]
-    high = opens if summary["time_of_high"] is None else opens // DAY * DAY + clock_ns(summary["time_of_high"])
-    since = job.freeze_at_ns or high
+    opens = scenario.session.hours_ns[-1][0]
     kept = Outcome.__dataclass_fields__.keys() & summary.keys()
     return Outcome(
         world=job.world,
         seed=job.seed,
         f_pct=change_pct(frames["bars"], opens // DAY * DAY + TURN),
-        sold_contracts=_sold(within(frames["trades"], (since, closes)), owner_groups(frames["agents"])),
+        sold_contracts=sold_contracts(job, scenario, frames, summary),
         sound=is_sound(frames),
         **{name: summary[name] for name in kept},
     )
@@ -217,8 +217,14 @@ def change_pct(bars: pd.DataFrame, start_ns: int) -> float:
     return 100 * math.log(mid[-1] / start)
 
 
-def _sold(trades: pd.DataFrame, owner_group: Mapping[int, str]) -> float:
-    net = contracts_by_group(trades, owner_group)["net"]
+def sold_contracts(
+    job: Job, scenario: Scenario, frames: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]
+) -> float:
+    """Contracts sold net by all but LIQUIDITY, from the high (or freeze) of a run to its close."""
+    opens, closes = scenario.session.hours_ns[-1]
+    high = opens if summary["time_of_high"] is None else opens // DAY * DAY + clock_ns(summary["time_of_high"])
+    trades = within(frames["trades"], (job.freeze_at_ns or high, closes))
+    net = contracts_by_group(trades, owner_groups(frames["agents"]))["net"]
     return -float(net.drop(labels=list(LIQUIDITY), errors="ignore").sum())
 
 
@@ -314,8 +320,8 @@ def _frozen(frozen: Sequence[Outcome], thin: Sequence[Outcome]) -> Verdict:
     return Verdict(
         "sold by all but liquidity, with price and VIX frozen at the high",
         f"{measured} ({100 * blind / seeing:.0f} %)" if seeing else measured,
-        "at most 40 %",
-        bool(seeing > 0 and blind <= 0.4 * seeing),
+        f"at most {100 * MOST_BLIND:g} %",
+        bool(seeing > 0 and blind <= MOST_BLIND * seeing),
     )
 
 

@@ -40,7 +40,8 @@ class View:
 
     def __init__(self, model: MarketModel, trader: Trader) -> None:
         self._model, self._trader = model, trader
-        self._greeks: tuple[tuple[int, float, int], tuple[float, float, float, float]] | None = None
+        self._greeks_at: tuple[int, float, int] | None = None
+        self._greeks = (0.0, 0.0, 0.0, 0.0)
 
     # The clock
 
@@ -172,10 +173,11 @@ class View:
     def option_greeks(self) -> tuple[float, float, float, float]:
         """Own options' delta, gamma (per point), vanna (per volatility point), charm (per year), in futures."""
         model, spot = self._model, self.mid
+        # A view lives for one wake, in which `decide` and `alarms` may both ask.
         at = self.now, spot, model.desk.traded
-        if self._greeks is None or self._greeks[0] != at:
-            self._greeks = at, model.option_greeks(self._trader.owner, spot, model.seen_quotes())
-        return self._greeks[1]
+        if at != self._greeks_at:
+            self._greeks_at, self._greeks = at, model.option_greeks(self._trader.owner, spot, model.seen_quotes())
+        return self._greeks
 
     def options(self) -> list[tuple[Contract, int, float]]:
         """Own options: contract, contracts, delta of one."""

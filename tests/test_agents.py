@@ -410,11 +410,15 @@ def test_value_trader_with_nothing_to_do_sleeps_until_price_leaves_its_range(
     trader = build(ValueTrader, nearest_pct=1.0, furthest_pct=1.0)
     mid = 6700.0 - 0.1 * position
     low, high, *others = trader.alarms(Eyes(mid=mid, position=position))
-    assert set(others) == {OnNews()} | levels
+    assert set(others) == {OnFill(), OnNews()} | levels
+    end = trader.bounds(Eyes())[position < 0]
+    below, above, *_ = trader.alarms(Eyes(mid=end, position=position))
+    assert below.points < end < above.points, "what has rung does not ring again"
     for ends in (low, high):
         awake = trader.alarms(Eyes(mid=ends.points, position=position))
         assert [type(alarm) for alarm in awake] == [At, OnNews], "where it rings there is something to look at"
-    assert [type(alarm) for alarm in trader.alarms(Eyes(working=5))] == [At, OnNews]
+    for busy in (Eyes(working=5), Eyes(position=200), Eyes(position=-200)):
+        assert [type(alarm) for alarm in trader.alarms(busy)] == [At, OnNews]
 
 
 def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -> None:

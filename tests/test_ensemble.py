@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sim import ensemble
 from sim.ensemble import Course, Ensemble, EnsembleError, band, judge, marks, score, walk
 from sim.scenario import load
-from sim.units import HOUR, MINUTE, clock_ns
+from sim.units import DAY, HOUR, MINUTE, clock_ns
 
 NOV20 = load(Path(__file__).parents[1] / "configs" / "nov20.toml")
 REAL = marks(NOV20)
@@ -26,7 +26,7 @@ def course(seed: int, shift: float = 0.0, world: str = "whole") -> Course:
     mid = np.interp(CLOCK, [OPEN, *REAL], [6738.0, *REAL.values()]) + shift
     hour_end = [f"{(at + HOUR - 1) // HOUR:02d}:00" for at in CLOCK]
     volume = [HOURLY.get(end, 60_000) // 60 for end in hour_end]
-    return Course(world, seed, CLOCK, mid.tolist(), volume, 19.3, 28.0, 14.0)
+    return Course(world, seed, CLOCK, mid.tolist(), volume, 19.3, 28.0, 14.0, "10:37:00", 100.0)
 
 
 def spread(low: float, high: float, world: str = "whole") -> Ensemble:
@@ -118,7 +118,37 @@ def test_a_scenario_without_its_real_day_is_refused(scenario, said, tmp_path):
         ensemble.main(scenario, seeds=1, first_seed=1, workers=1, out=tmp_path / "day.json")
 
 
+def test_what_is_sold_blind_is_a_share_of_all_that_was_run_both_ways():
+    (blind,) = [fact for fact in ensemble.aims(NOV20) if fact.claim.startswith("sold blind")]
+    runs = [replace(course(1), sold_blind=30.0), replace(course(2), sold_contracts=300.0, sold_blind=10.0), course(3)]
+    assert blind.value(Ensemble(runs)) == pytest.approx(40 / 400)
+    assert np.isnan(blind.value(Ensemble([course(3)])))
+    assert np.isnan(blind.value(Ensemble([replace(course(1), sold_contracts=-5.0, sold_blind=1.0)])))
+
+
+def test_a_median_path_that_keeps_6700_says_so():
+    (lost,) = [row for row in judge(NOV20, spread(300, 500), spread(50, 400)) if "6700" in row.claim]
+    assert (lost.measured, lost.holds) == ("never", False)
+
+
 # The command
+
+
+def test_a_day_is_run_again_frozen_at_its_own_high(monkeypatch):
+    jobs = []
+
+    def measured(job):
+        jobs.append(job)
+        frozen = job.freeze_at_ns is not None
+        return replace(course(job.seed), sold_contracts=20.0 if frozen else 100.0, time_of_high=high)
+
+    monkeypatch.setattr(ensemble, "measure", measured)
+    high = "10:37:00"
+    found = ensemble.observe(NOV20.to_toml(), 3)
+    assert (found.sold_contracts, found.sold_blind) == (100.0, 20.0)
+    assert [(job.seed, job.freeze_at_ns) for job in jobs] == [(3, None), (3, DAY + clock_ns(high))]
+    high = None
+    assert ensemble.observe(NOV20.to_toml(), 3).sold_blind is None
 
 
 def test_the_study_writes_band_figure_and_runs(tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vollib.black import black
 from vollib.black.greeks import analytical
 
-from sim.greeks import black76, smile, totals
+from sim.greeks import black76, quoted, smile, totals
 
 STRIKES = [0.2, 0.6, 0.9, 0.99, 1 - 1e-6, 1.0, 1 + 1e-6, 1.01, 1.1, 1.7, 5.0]
 YEARS = [1e-9, 1e-6, 1e-4, 1 / 252, 0.1, 1.0, 3.0]
@@ -185,3 +185,15 @@ def test_the_smile_levels_off_and_is_the_parabola_near_the_money(sigma, years):
     vols = smile(1.0, np.exp(z * stdev), np.zeros(5, dtype=np.int64), term, np.array([-0.12, 0.02, 6.0]))
     assert vols[:3] == pytest.approx(sigma * (1 - 0.12 * z[:3] + 0.02 * z[:3] ** 2), rel=1e-3)
     assert vols[3:] == pytest.approx(sigma * (1 + 0.72 + 0.72), rel=1e-8)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.floats(0.05, 1.0), st.sampled_from([0.0, 1e-5, 0.01, 1.0]), st.floats(0.0, 1.0))
+def test_quotes_of_an_expiry_are_its_prices_where_there_is_a_bid(sigma, years, smallest):
+    strike, shape = np.linspace(50.0, 150.0, 41), np.array([-0.12, 0.02, 6.0])
+    term = np.array([years, sigma**2 * years])
+    vols = smile(100.0, strike, np.zeros(41, dtype=np.int64), term[:, np.newaxis], shape)
+    for prices, is_call in zip(quoted(100.0, strike, term, shape, smallest), (True, False), strict=True):
+        exact = black76(100.0, strike, years, vols, is_call).price
+        near = np.abs(exact - smallest) < 1e-9
+        assert prices[~near] == pytest.approx(np.where(exact < smallest, 0.0, exact)[~near], abs=1e-11)
