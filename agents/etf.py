@@ -25,7 +25,7 @@ class MacroTrader(Trader):
 
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="study")
         attention: float = number(
-            0.125, 0, 10, "1", "chance of trading at a look at the reference volatility", source="study"
+            0.25, 0, 10, "1", "chance of trading at a look at the reference volatility", source="study"
         )
         reference_vol_points: float = number(
             1.5, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"

@@ -24,7 +24,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            300.0,
+            450.0,
             0,
             1e5,
             "contracts/point/$M",
