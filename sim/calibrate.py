@@ -128,7 +128,8 @@ def bootstrapped(value: Value, days: Sequence[Any]) -> float:
     """
     draws = np.random.default_rng(1).integers(0, len(days), (RESAMPLES, len(days)))
     values = np.array([value([days[day] for day in draw]) for draw in draws])
-    return float(np.std(values[np.isfinite(values)], ddof=1))
+    known = values[np.isfinite(values)]
+    return float(np.std(known, ddof=1)) if len(known) > 1 else np.nan
 
 
 @dataclass(frozen=True)
@@ -359,7 +360,7 @@ def _write(folder: Path, tried: pd.DataFrame, fit: Mapping[str, Any]) -> None:
 
 
 def fit_tables(fit: Mapping[str, Any]) -> list[Grid]:
-    """What was found, for reading: the factors with their intervals, the targets on both sets of seeds."""
+    """What was found, for reading: the factors with their intervals, the targets (times in hours) on both seeds."""
     title = f"{fit['title']}: distance {fit['distance']:.2f}, on fresh seeds {fit['distance_fresh_seeds']:.2f}"
     factors = Grid("", "optimum", "95 %", "searched", title=title, box=SIMPLE)
     for row in fit["factors"]:

@@ -169,6 +169,10 @@ def test_the_error_of_a_median_is_that_of_days_drawn_again():
     assert np.mean(errors) == pytest.approx(np.sqrt(np.pi / 50), rel=0.2)
 
 
+def test_what_no_day_tells_has_no_error():
+    assert np.isnan(calibrate.bootstrapped(lambda days: np.inf, [1.0, 2.0]))
+
+
 def test_shipped_calibrations_can_be_read():
     for path in (CALM.parent / "calibrations").glob("*.toml"):
         calibration = read_calibration(path)
