@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Above, Action, Alarm, At, Below, Limit, OnFill, OnNews, Ring, Trader, Work, number
-from sim.units import TICK_POINTS
+from sim.trader import Action, Alarm, At, Limit, OnNews, Ring, Trader, Work, number
 from sim.view import View
 
 
@@ -24,7 +23,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            450.0,
+            400.0,
             0,
             1e5,
             "contracts/point/$M",
@@ -47,9 +46,7 @@ class ValueTrader(Trader):
         caution_pct: float = number(
             3.2, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
         )
-        every_seconds: float = number(
-            60.0, 1, 23_400, "s", "mean time between two looks while there is something to do", source="guess"
-        )
+        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
         auction_contracts: float = number(
             2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side", source="study"
         )
@@ -65,14 +62,10 @@ class ValueTrader(Trader):
         width = 0.5 * self.p.nearest_pct / 100 * (1 + self.index / self.crowd_size)
         return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
 
-    def bounds(self, view: View) -> tuple[float, float]:
-        """Ends of the range of prices in which this trader is idle."""
-        threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
-        return view.value * (1 - threshold), view.value * (1 + threshold)
-
     def beyond(self, view: View) -> float:
-        """Points of price below (+) or above (-) that range."""
-        low, high = self.bounds(view)
+        """Points of price below (+) or above (-) the range in which this trader is idle."""
+        threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
+        low, high = view.value * (1 - threshold), view.value * (1 + threshold)
         return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
 
     def target(self, view: View) -> int:
@@ -93,15 +86,5 @@ class ValueTrader(Trader):
         return [Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again in about a minute, and at news; with nothing to do, when price leaves the range or is at value.
-
-        While nothing is worked, only what was offered in the auction can trade.
-        """
-        if self.beyond(view) or view.working or self.target(view) != view.position:
-            return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]
-        low, high = self.bounds(view)
-        # An alarm at the very end would ring again at once, for ever: nothing is wanted there yet.
-        edges: list[Alarm] = [Below(low - TICK_POINTS / 2), Above(high + TICK_POINTS / 2), OnFill(), OnNews()]
-        if view.position:
-            edges.append(Above(view.value) if view.position > 0 else Below(view.value))
-        return edges
+        """Look again in about a minute, and at news."""
+        return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]

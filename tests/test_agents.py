@@ -39,7 +39,7 @@ from sim import trader as vocabulary
 from sim.model import MarketModel
 from sim.options import Contract
 from sim.scenario import load
-from sim.trader import Above, Action, Alarm, At, Below, OnFill, OnNews, Ring, Trader, Work
+from sim.trader import Above, Action, Alarm, At, Below, OnFill, Ring, Trader, Work
 from sim.units import MINUTE, clock_ns, contracts_of
 
 NOW, OPENS, CLOSES = clock_ns("11:00"), clock_ns("09:30"), clock_ns("16:00")
@@ -401,24 +401,6 @@ def test_value_trader_holds_until_price_is_back_at_value(build: Any, mid: float,
     trader = build(ValueTrader, **params)
     orders = list(trader.decide(Eyes(mid=mid, position=position), TIME))
     assert sum(order.contracts for order in orders) == trade
-
-
-@pytest.mark.parametrize(("position", "levels"), [(0, set()), (200, {Above(6700.0)}), (-200, {Below(6700.0)})])
-def test_value_trader_with_nothing_to_do_sleeps_until_price_leaves_its_range(
-    build: Any, position: int, levels: set[Alarm]
-) -> None:
-    trader = build(ValueTrader, nearest_pct=1.0, furthest_pct=1.0)
-    mid = 6700.0 - 0.1 * position
-    low, high, *others = trader.alarms(Eyes(mid=mid, position=position))
-    assert set(others) == {OnFill(), OnNews()} | levels
-    end = trader.bounds(Eyes())[position < 0]
-    below, above, *_ = trader.alarms(Eyes(mid=end, position=position))
-    assert below.points < end < above.points, "what has rung does not ring again"
-    for ends in (low, high):
-        awake = trader.alarms(Eyes(mid=ends.points, position=position))
-        assert [type(alarm) for alarm in awake] == [At, OnNews], "where it rings there is something to look at"
-    for busy in (Eyes(working=5), Eyes(position=200), Eyes(position=-200)):
-        assert [type(alarm) for alarm in trader.alarms(busy)] == [At, OnNews]
 
 
 def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -> None:

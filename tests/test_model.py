@@ -587,13 +587,3 @@ def test_mesa_model_counts_its_bars() -> None:
     assert len(model.agents) == 3
     assert isinstance(model.traders[0], Probe)
     assert model.market.now == OPEN + 5 * MINUTE == OPEN + 300 * SECOND
-
-
-def test_a_sleeping_value_trader_wakes_when_its_auction_order_trades() -> None:
-    """What it then holds is not wanted: price is at value, 6600."""
-    text = WALLS + '[agents.value]\nclass = "agents.value:ValueTrader"\nnearest_pct = 1.0\nauction_contracts = 10.0\n'
-    model = MarketModel(text)
-    _, one, _, holder = model.traders
-    one.plan = lambda view, ring: [Market(-10)] if ring.kind == "open" else []
-    run(model, 1)
-    assert (View(model, holder).position, View(model, holder).working) == (10, -10)
