@@ -38,8 +38,6 @@ _ROOT_HALF = math.sqrt(0.5)
 _DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
 _FAR = 38.0
 """Beyond so many standard deviations the normal tail is below the smallest double."""
-_NO_STDEV = 1e-150
-"""To divide by less would overflow, and nothing is left to happen."""
 
 
 class Greeks(NamedTuple):
@@ -88,7 +86,7 @@ def _greeks(
 ) -> tuple[float, float, float, float]:
     """(delta, density at d1, stdev, d2) of one option; all but delta are 0 when it is over."""
     stdev = sigma * math.sqrt(max(years, 0.0))
-    if stdev < _NO_STDEV:
+    if stdev < 1e-150:  # dividing by it would overflow, and nothing is left to happen
         return _payoff_delta(forward, strike, is_call), 0.0, 0.0, 0.0
     d1 = _d1(forward, strike, stdev)
     density = _DENSITY_AT_0 * math.exp(-0.5 * d1 * d1)
@@ -235,11 +233,9 @@ def quoted(spot: float, strike: Floats, term: Floats, shape: Floats, smallest: f
     years, variance = term
     out = np.zeros((2, strike.size))
     for i in range(strike.size):
-        stdev = _vol(spot, strike[i], years, variance, shape) * math.sqrt(max(years, 0.0))
-        call = max(spot - strike[i], 0.0)
-        if stdev >= _NO_STDEV:
-            d1 = _d1(spot, strike[i], stdev)
-            call = _price(spot, strike[i], _below(d1), d1 - stdev, True)
+        sigma = _vol(spot, strike[i], years, variance, shape)
+        delta, _, stdev, d2 = _greeks(spot, strike[i], years, sigma, True)
+        call = _price(spot, strike[i], delta, d2, True) if stdev > 0.0 else max(spot - strike[i], 0.0)
         put = call - (spot - strike[i])
         out[0, i] = call if call >= smallest else 0.0
         out[1, i] = put if put >= smallest else 0.0
