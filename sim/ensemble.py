@@ -28,7 +28,7 @@ from sim.palette import BLUE, VERMILION
 from sim.scenario import load
 from sim.study import AWAKE, DEAF, MOST_BLIND, NO_FEEDBACK, Job, Verdict, World, in_processes, sold_contracts
 from sim.tables import Scenario
-from sim.units import DAY, HOUR, MINUTE, clock_ns, clock_text
+from sim.units import HOUR, MINUTE, clock_ns, clock_text
 
 WORLDS = {"whole": World(), "news only": World(DEAF | AWAKE, (*NO_FEEDBACK, "noise"))}
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -164,13 +164,13 @@ def measure(job: Job) -> Course:
     while model.running:
         model.step()
     frames = model.frames()
-    opens = scenario.session.hours_ns[-1][0]
-    bars = frames["bars"][frames["bars"]["time_ns"] > opens]
+    session = scenario.session
+    bars = frames["bars"][frames["bars"]["time_ns"] > session.hours_ns[-1][0]]
     kept = model.summary(frames)
     return Course(
         world=job.world,
         seed=job.seed,
-        clock_ns=(bars["time_ns"] - opens // DAY * DAY).tolist(),
+        clock_ns=(bars["time_ns"] - session.last_midnight_ns).tolist(),
         mid=bars["mid"].tolist(),
         volume=bars["volume"].tolist(),
         time_of_high=kept["time_of_high"],
@@ -185,8 +185,8 @@ def observe(text: str, seed: int) -> Course:
     course = measure(job)
     if course.time_of_high is None:
         return course
-    last_day = load(text).session.hours_ns[-1][0] // DAY * DAY
-    frozen = measure(job._replace(freeze_at_ns=last_day + clock_ns(course.time_of_high)))
+    high = load(text).session.last_midnight_ns + clock_ns(course.time_of_high)
+    frozen = measure(job._replace(freeze_at_ns=high))
     return replace(course, sold_blind=frozen.sold_contracts)
 
 

@@ -26,7 +26,7 @@ from sim.analysis import contracts_by_group, owner_groups
 from sim.analysis.day import within
 from sim.scenario import load
 from sim.tables import Scenario
-from sim.units import DAY, clock_ns, clock_text
+from sim.units import clock_ns, clock_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -172,10 +172,10 @@ def run_all(
     runs, text = list(runs), scenario.to_toml()
     open_jobs = [Job(text, world, seed) for world, seed in runs if not WORLDS[world].frozen]
     outcomes = list(run(open_jobs))
-    last_day = scenario.session.hours_ns[-1][0] // DAY * DAY
+    midnight = scenario.session.last_midnight_ns
     highs = {item.seed: item.time_of_high for item in outcomes if item.world == "thin"}
     frozen_jobs = [
-        Job(text, world, seed, last_day + clock_ns(high))
+        Job(text, world, seed, midnight + clock_ns(high))
         for world, seed in runs
         if WORLDS[world].frozen and (high := highs[seed]) is not None
     ]
@@ -198,12 +198,11 @@ def measure(job: Job) -> Outcome:
 
 def outcome_of(job: Job, scenario: Scenario, frames: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]) -> Outcome:
     """The outcome of a run from its tables and summary."""
-    opens = scenario.session.hours_ns[-1][0]
     kept = Outcome.__dataclass_fields__.keys() & summary.keys()
     return Outcome(
         world=job.world,
         seed=job.seed,
-        f_pct=change_pct(frames["bars"], opens // DAY * DAY + TURN),
+        f_pct=change_pct(frames["bars"], scenario.session.last_midnight_ns + TURN),
         sold_contracts=sold_contracts(job, scenario, frames, summary),
         sound=is_sound(frames),
         **{name: summary[name] for name in kept},
@@ -222,7 +221,8 @@ def sold_contracts(
 ) -> float:
     """Contracts sold net by all but LIQUIDITY, from the high (or freeze) of a run to its close."""
     opens, closes = scenario.session.hours_ns[-1]
-    high = opens if summary["time_of_high"] is None else opens // DAY * DAY + clock_ns(summary["time_of_high"])
+    time_of_high = summary["time_of_high"]
+    high = opens if time_of_high is None else scenario.session.last_midnight_ns + clock_ns(time_of_high)
     trades = within(frames["trades"], (job.freeze_at_ns or high, closes))
     net = contracts_by_group(trades, owner_groups(frames["agents"]))["net"]
     return -float(net.drop(labels=list(LIQUIDITY), errors="ignore").sum())

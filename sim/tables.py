@@ -22,7 +22,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, fi
 from sim.clock import is_trading_day
 from sim.options import Contract, OptionBook
 from sim.surface import SurfaceParams
-from sim.units import clock_ns, moment_ns
+from sim.units import DAY, clock_ns, moment_ns
 
 LONGEST_OPTION_DAYS = 3600
 
@@ -109,6 +109,11 @@ class Session(Table):
             (moment_ns(f"{day} {self.open}", self.first_day), moment_ns(f"{day} {close}", self.first_day))
             for day, close in zip(self.days, closes, strict=True)
         )
+
+    @property
+    def last_midnight_ns(self) -> int:
+        """Start of the last day, to which times of that day are added."""
+        return self.hours_ns[-1][0] // DAY * DAY
 
 
 class MarketRules(Table):

@@ -21,7 +21,7 @@ from sim.analysis.tape import ticks_from_mid
 from sim.page.world import Frame, World
 from sim.palette import colour_of, name_of
 from sim.tables import Scenario
-from sim.units import DAY, SECOND, TICK_POINTS, clock_ns, clock_text
+from sim.units import SECOND, TICK_POINTS, clock_ns, clock_text
 
 type Option = dict[str, Any]
 """What ECharts is to draw."""
@@ -136,7 +136,7 @@ def _real(world: World, frames: Sequence[Frame], what: str) -> Course:
     real, session = world.scenario.real_course, world.scenario.session
     if not real or (frames[-1].session if frames else 0) != len(session.days) - 1:
         return []
-    midnight = session.hours_ns[-1][0] // DAY * DAY
+    midnight = session.last_midnight_ns
     return [(moment_ms(world.scenario, midnight + clock_ns(clock)), value) for clock, value in getattr(real, what)]
 
 
