@@ -32,10 +32,10 @@ class MarketMaker(LiquidityProvider):
         )
         most_share: float = number(1.0, 0, 1, "1", "of what all display, the most of one maker", source="study")
         inventory_share: float = number(
-            27.0, 0.01, 1000, "1", "inventory of all at which they skew fully, over what all display", source="study"
+            115.0, 0.01, 1000, "1", "inventory of all at which they skew fully, over what all display", source="study"
         )
-        memory_seconds: float = number(40.0, 0.1, 23_400, "s", "memory of inventory", source="study")
-        shape: float = number(0.35, 0, 10, "1/tick", "growth of the ladder away from the best price", source="study")
+        memory_seconds: float = number(23_400.0, 0.1, 23_400, "s", "memory of inventory", source="study")
+        shape: float = number(0.02, 0, 10, "1/tick", "growth of the ladder away from the best price", source="study")
         shape_ticks: float = number(6.0, 0, 15, "ticks", "up to here", source="study")
         levels: int = number(10, 1, 15, "ticks", "length of the ladder", source="study")
         looks: float = number(0.5, 0, 1000, "1/s", "looks of a maker at one side of its ladder", source="study")

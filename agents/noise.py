@@ -39,8 +39,8 @@ class NoiseTrader(Trader):
             50.0, 0, 10_000, "contracts/s", "flow of all noise traders at pace one", source="study"
         )
         metaorder_share: float = number(0.6, 0, 1, "share", "of the flow that comes in metaorders", source="study")
-        child_contracts: float = number(3.5, 1, 1000, "contracts", "mean market order", source="study")
-        selective: float = number(0.9, 0, 1, "share", "of orders that take no more than the best queue", source="study")
+        child_contracts: float = number(8.5, 1, 1000, "contracts", "mean market order", source="study")
+        selective: float = number(0.8, 0, 1, "share", "of orders that take no more than the best queue", source="study")
         smallest_contracts: float = number(20.0, 1, 1e6, "contracts", "smallest metaorder", source="study")
         largest_contracts: float = number(6000.0, 2, 1e6, "contracts", "largest metaorder", source="study")
         tail: float = number(
@@ -73,8 +73,8 @@ class NoiseTrader(Trader):
         surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
         review_points: float = number(5.0, 0.25, 1000, "points", "mean move after which it is reviewed", source="guess")
         review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
-        u_base: float = number(0.88, 0, 10, "1", "pace at midday", source="study")
-        u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
+        u_base: float = number(0.82, 0, 10, "1", "pace at midday", source="study")
+        u_rise: float = number(0.75, 0, 10, "1", "more at the open and at the close", source="study")
 
         @model_validator(mode="after")
         def _ranges_rise(self) -> Self:

@@ -20,7 +20,7 @@ class ValueTrader(Trader):
     class Params(Trader.Params):
         """Thresholds, slope and limits."""
 
-        nearest_pct: float = number(0.05, 0, 50, "%", "narrowest threshold", source="study")
+        nearest_pct: float = number(0.08, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
             400.0,

@@ -167,7 +167,7 @@ def test_news_since_the_last_close_has_one_number_in_chart_and_words(world):
     line = next(series for series in charts.price(two_days, now, (6500, 6800))["series"] if "markLine" in series)
     marks = [mark["label"]["formatter"] for mark in line["markLine"]["data"] if "xAxis" in mark]
     assert marks == ["3", "4"], "what came before the open is told, but has no place in the chart"
-    assert "<b>3</b> 09:50 Chip shares open up" in texts.news(two_days, now)
+    assert "<b>3</b> 10:15 Chip shares open up" in texts.news(two_days, now)
     assert "<span>" not in texts.news(two_days, [])
 
 
