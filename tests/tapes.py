@@ -79,4 +79,5 @@ class Tape:
 def scenario(days: int = 1) -> SimpleNamespace:
     """The parts of a scenario that the analysis reads."""
     hours = tuple((day * DAY + OPEN, day * DAY + CLOSE) for day in range(days))
-    return SimpleNamespace(session=SimpleNamespace(hours_ns=hours, prior_close_points=6600.0))
+    session = SimpleNamespace(hours_ns=hours, last_midnight_ns=(days - 1) * DAY, prior_close_points=6600.0)
+    return SimpleNamespace(session=session)
