@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Action, Alarm, At, Limit, OnNews, Ring, Trader, Work, number
+from sim.trader import Above, Action, Alarm, At, Below, Limit, OnNews, Ring, Trader, Work, number
 from sim.view import View
 
 
@@ -23,7 +23,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.08, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            400.0,
+            600.0,
             0,
             1e5,
             "contracts/point/$M",
@@ -62,10 +62,14 @@ class ValueTrader(Trader):
         width = 0.5 * self.p.nearest_pct / 100 * (1 + self.index / self.crowd_size)
         return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
 
+    def idle_range(self, view: View) -> tuple[float, float]:
+        """Prices between which this trader is idle."""
+        threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
+        return view.value * (1 - threshold), view.value * (1 + threshold)
+
     def beyond(self, view: View) -> float:
         """Points of price below (+) or above (-) the range in which this trader is idle."""
-        threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
-        low, high = view.value * (1 - threshold), view.value * (1 + threshold)
+        low, high = self.idle_range(view)
         return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
 
     def target(self, view: View) -> int:
@@ -86,5 +90,8 @@ class ValueTrader(Trader):
         return [Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again in about a minute, and at news."""
+        """Look again in about a minute, without a position once price leaves the idle range; and at news."""
+        low, high = self.idle_range(view)
+        if view.position == 0 == view.working and low < view.mid < high:
+            return [Below(low), Above(high), OnNews()]
         return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]

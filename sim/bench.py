@@ -108,10 +108,6 @@ def whole_run(scenario: Scenario, folder: Path) -> tuple[Figure, Figure]:
     """A whole run with all its agents, and beside it the writing of its folder."""
     model = MarketModel(scenario)
 
-    def run() -> None:
-        while model.running:
-            model.step()
-
     def write() -> None:
         frames = model.frames()
         write_run(
@@ -124,7 +120,7 @@ def whole_run(scenario: Scenario, folder: Path) -> tuple[Figure, Figure]:
             tape_sha256=model.tape_sha256(),
         )
 
-    seconds = timed(run)
+    seconds = timed(model.run_model)
     messages = model.market.count(MESSAGES)
     return Figure("whole run", messages, seconds), Figure("writing its folder", messages, timed(write))
 

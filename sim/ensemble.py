@@ -161,8 +161,7 @@ def measure(job: Job) -> Course:
 
     scenario = load(job.scenario, WORLDS[job.world].overrides, WORLDS[job.world].without)
     model = MarketModel(scenario, rng=job.seed, freeze_at_ns=job.freeze_at_ns)
-    while model.running:
-        model.step()
+    model.run_model()
     frames = model.frames()
     session = scenario.session
     bars = frames["bars"][frames["bars"]["time_ns"] > session.hours_ns[-1][0]]

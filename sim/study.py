@@ -190,8 +190,7 @@ def measure(job: Job) -> Outcome:
     world = WORLDS[job.world]
     scenario = load(job.scenario, world.overrides, world.without)
     model = MarketModel(scenario, rng=job.seed, freeze_at_ns=job.freeze_at_ns)
-    while model.running:
-        model.step()
+    model.run_model()
     frames = model.frames()
     return outcome_of(job, scenario, frames, model.summary(frames))
 

@@ -35,6 +35,7 @@ from agents.noise import NoiseTrader
 from agents.stops import StopHolder
 from agents.value import ValueTrader
 from agents.vol_control import VolControlFund
+from sim import DEFAULT_SEED
 from sim import trader as vocabulary
 from sim.model import MarketModel
 from sim.options import Contract
@@ -403,6 +404,14 @@ def test_value_trader_holds_until_price_is_back_at_value(build: Any, mid: float,
     assert sum(order.contracts for order in orders) == trade
 
 
+def test_value_trader_without_a_position_sleeps_between_its_thresholds(build: Any) -> None:
+    trader = build(ValueTrader, nearest_pct=1.0, furthest_pct=1.0)
+    levels = {Below: 6633.0, Above: 6767.0}
+    assert {type(alarm): alarm.points for alarm in trader.alarms(Eyes()) if type(alarm) in levels} == levels
+    for seen in ({"mid": 6633.0}, {"mid": 6600.0}, {"mid": 6800.0}, {"position": 5}, {"working": -5}):
+        assert any(isinstance(alarm, At) for alarm in trader.alarms(Eyes(**seen))), seen
+
+
 def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -> None:
     for index in range(3):
         bid, ask = build(ValueTrader, index=index, count=3).prepare(Eyes(value=6650.0, mid=6700.0))
@@ -615,7 +624,7 @@ WITHIN_THE_MARKET = {"below", "above", "news", "fill", "vol", "look"}
 @functools.cache
 def whole_day(silent: str = "") -> tuple[str, dict[str, set[str]]]:
     """The tape of the two days and the alarms behind each group's decisions; a silent one sleeps after the open."""
-    model = MarketModel(load("configs/nov20.toml"))
+    model = MarketModel(load("configs/nov20.toml"), rng=DEFAULT_SEED)
     for trader in model.traders:
         if trader.group == silent:
             trader.alarms = lambda view: ()

@@ -53,8 +53,7 @@ def batch_run():
 def done():
     """A model that has run to its end."""
     model = MarketModel(SHORT)
-    while model.running:
-        model.step()
+    model.run_model()
     return model
 
 

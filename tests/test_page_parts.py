@@ -40,8 +40,7 @@ def world():
 @pytest.fixture(scope="module")
 def tables(world):
     model = MarketModel(load(NOV20, SHORT), rng=7)
-    while model.running:
-        model.step()
+    model.run_model()
     return model.frames()
 
 

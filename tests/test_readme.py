@@ -58,8 +58,7 @@ def mylab(tmp_path, monkeypatch):
 def test_the_agent_trades(mylab):
     text = load(ROOT / "configs" / "calm.toml").to_toml() + "\n" + block("toml", "[agents.snipers]")
     model = MarketModel(text, **{"session.end": "09:33"})
-    while model.running:
-        model.step()
+    model.run_model()
     summary, decisions = model.summary(), model.frames()["decisions"]
     assert summary["gross_contracts_by_group"]["snipers"] > 0
     assert {"below", "time"} <= set(decisions.loc[decisions["group"] == "snipers", "alarm"])
