@@ -8,7 +8,7 @@ from sim.view import View
 
 
 class CloseBuyer(CloseTrader):
-    """Customers of the closing auction, with orders that were given before."""
+    """Customers of the closing auction, whose orders were given before; the future has none, and they are worked."""
 
     class Params(CloseTrader.Params):
         """Imbalance of the market-on-close orders."""

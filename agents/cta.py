@@ -3,7 +3,8 @@
 A horizon's signal is a sign ladder (Hurst, Ooi and Pedersen 2013, "Demystifying managed futures"; Baltas and Kosowski
 2013). On one day only the levels matter: the average of the last 10 and 20 days, the sell triggers of the bank notes,
 lies differently for each fund; longer ones are further down. A trigger fires only once the price has traded above it
-by the re-arm distance. What is sold is worked over time, at a small share of the volume.
+by the re-arm distance, and once a day: what it has turned short turns long again there on a later day at the earliest,
+since trends are those of daily prices. What is traded is worked over time, at a small share of the volume.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ MEMORY_DAYS = 20
 
 
 class TrendFollower(Trader):
-    """A fund that sells when the price falls through its trend levels."""
+    """A fund that turns short when the price falls through its trend levels, and long again when it has come back."""
 
     class Params(Trader.Params):
         """Size of all funds together, their levels and their execution."""
 
         contracts: float = number(
-            44_000.0,
+            50_000.0,
             0,
             1e6,
             "contracts",
@@ -65,9 +66,9 @@ class TrendFollower(Trader):
         )
         past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days", source="guess")
         twap_low_seconds: float = number(
-            7200.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
+            10_800.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
         )
-        twap_high_seconds: float = number(14_400.0, 1, 23_400, "s", "longest", source="study")
+        twap_high_seconds: float = number(18_000.0, 1, 23_400, "s", "longest", source="study")
         pov: float = number(0.05, 0.001, 1, "share of volume", "largest participation of a fund", source="guess")
 
         @model_validator(mode="after")
@@ -82,22 +83,26 @@ class TrendFollower(Trader):
         pairs = zip(self.p.first_points, self.p.last_points, strict=True)
         self.levels = [first + (last - first) * place for first, last in pairs]
         self.armed = [False] * len(self.levels)
+        self.short, self.sold_at = [0] * len(self.levels), [-1] * len(self.levels)
         self.work_s = self.p.twap_low_seconds + self.draw.uniform() * (
             self.p.twap_high_seconds - self.p.twap_low_seconds
         )
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Arm the triggers the price has left below, turn short where it has fallen through one that was armed."""
-        sold = 0.0
+        """Turn short where price has fallen through an armed trigger, long where it is back above on a later day."""
+        trade = 0
         for place, level in enumerate(self.levels):
             if self.armed[place] and view.mid <= level:
-                self.armed[place] = False
-                sold += 2 * self.p.weights[place] * self.size(view)
-            elif view.mid >= level + self.p.rearm_points:
+                self.armed[place], self.sold_at[place] = False, view.now
+                self.short[place] = round(2 * self.p.weights[place] * self.size(view))
+                trade -= self.short[place]
+            elif view.mid >= level + self.p.rearm_points and self.sold_at[place] < view.opens:
                 self.armed[place] = True
-        if not sold:
+                trade += self.short[place]
+                self.short[place] = 0
+        if not trade:
             return []
-        return [Work(view.working - round(sold), until_ns=view.later(self.work_s), pov=self.p.pov)]
+        return [Work(view.working + trade, until_ns=view.later(self.work_s), pov=self.p.pov)]
 
     def size(self, view: View) -> float:
         """Contracts of a full position at the volatility seen, today's move included."""
@@ -106,8 +111,9 @@ class TrendFollower(Trader):
         return self.p.contracts / self.crowd_size * min(self.p.target_vol / math.sqrt(variance), 1.5)
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Each level: fall through it where armed, rise above it by the re-arm distance where not."""
+        """Each level not sold at today: fall through it where armed, rise above it by the re-arm distance where not."""
         return [
             Below(level) if armed else Above(level + self.p.rearm_points)
-            for level, armed in zip(self.levels, self.armed, strict=True)
+            for level, armed, sold_at in zip(self.levels, self.armed, self.sold_at, strict=True)
+            if sold_at < view.opens
         ]

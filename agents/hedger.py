@@ -1,8 +1,9 @@
 """Put-buying hedgers: insure before an event and in fear, cash in after it.
 
 They buy out-of-the-money puts of the next days while a scheduled event is due within two days or the VIX is high and
-above its last close, more of them the higher it is. Else they sell what they hold at a constant hazard, and deep
-in-the-money puts at a slower one (rates are guesses of the right order; one-week SPX put volumes: Cboe, November 2025).
+above its last close, more of them the higher it is. Else they sell what they hold at a constant hazard, and at all
+times puts that are deep in the money at a slower one (rates are guesses of the right order; one-week SPX put volumes:
+Cboe, November 2025).
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class PutHedger(Trader):
         cash_in_per_hour: float = number(
             0.3, 0, 10, "1/h", "hazard of selling once the event has passed", source="guess"
         )
-        deep_per_hour: float = number(0.1, 0, 10, "1/h", "hazard of selling a put of delta beyond 0.6", source="guess")
+        deep_per_hour: float = number(
+            0.1, 0, 10, "1/h", "the same for a put of delta beyond 0.6, on top", source="guess"
+        )
         every_minutes: float = number(20.0, 0.1, 390, "min", "mean time between two looks", source="guess")
         alarm_vix: float = number(2.0, 0.1, 100, "VIX points", "move that makes them look at once", source="guess")
 
@@ -46,15 +49,15 @@ class PutHedger(Trader):
         self.looked = -1
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Buy insurance while an event is due or in fear, else cash in."""
+        """Buy insurance while an event is due or in fear, else cash in; take the profit of deep puts at all times."""
         hours = (view.now - max(self.looked, view.opens)) / 3.6e12
         self.looked = view.now
         if hours <= 0:
             return []
         due = view.event_due_days() < 2
         if due or view.vix > max(view.prior_vix, self.p.fear_vix):
-            return self._buy(view, hours, due)
-        return self._cash_in(view, hours)
+            return [*self._sell(view, hours, 0.0), *self._buy(view, hours, due)]
+        return self._sell(view, hours, self.p.cash_in_per_hour)
 
     def _buy(self, view: View, hours: float, due: bool) -> list[Action]:
         fear = self.p.fear_factor * max(0.0, view.vix - self.p.fear_vix) / 5
@@ -71,10 +74,10 @@ class PutHedger(Trader):
             day -= timedelta(days=1)
         return day
 
-    def _cash_in(self, view: View, hours: float) -> list[Action]:
+    def _sell(self, view: View, hours: float, per_hour: float) -> list[Action]:
         sales: list[Action] = []
         for contract, held, delta in view.options():
-            hazard = self.p.deep_per_hour if delta < -0.6 else self.p.cash_in_per_hour
+            hazard = per_hour + (self.p.deep_per_hour if delta < -0.6 else 0.0)
             if held > 0 and self.draw.uniform() < -math.expm1(-hazard * hours):
                 sales.append(TradeOptions(contract, -held))
         return sales

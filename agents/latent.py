@@ -49,7 +49,7 @@ class LatentTrader(LiquidityProvider):
     def offer(self, view: View) -> LatentOrders:
         """The stream of orders."""
         p = self.p
-        contracts = p.density_share * contracts_of(view.depth_musd, view.value) * 2 * p.reach_points / TICK_POINTS
+        contracts = p.density_share * contracts_of(view.depth_musd, view.prior_close) * 2 * p.reach_points / TICK_POINTS
         return LatentOrders(
             orders_per_second=contracts / p.size / self.crowd_size,
             reach_points=p.reach_points,

@@ -1,8 +1,9 @@
 """Market makers: quote a ladder on both sides, skew it with inventory, withdraw as volatility rises.
 
-The ladder is a standing program of the kernel (elastic depth; Avellaneda and Stoikov 2008 for the skew; depth falls as
-a power of volatility, as market-wide depth did against the VIX in 2025). What a maker decides is its risk: the value
-at risk it may hold is fixed, so it bears less inventory where the VIX is above its prior close (Adrian and Shin 2010).
+The ladder is a standing program of the kernel. Its depth is elastic and falls as a power of volatility, as market-wide
+depth did against the VIX in 2025. Inventory tilts how much it shows on either side; Avellaneda and Stoikov 2008 move
+the prices instead, for which a book one tick wide has no room. What a maker decides is its risk: the value at risk it
+may hold is fixed, so it bears less inventory where the VIX is above its prior close (Adrian and Shin 2010).
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ from sim.trader import (
     Alarm,
     At,
     Below,
+    Cancel,
+    Limit,
     Metaorders,
     NoiseOrders,
     Ring,
@@ -27,6 +29,9 @@ from sim.trader import (
     numbers,
 )
 from sim.view import View
+
+AUCTION_REACH = 0.01
+"""How far through value an order for the opening auction is priced, as a share: it is meant to trade."""
 
 
 class NoiseTrader(Trader):
@@ -71,6 +76,9 @@ class NoiseTrader(Trader):
         )
         surge_from_pct: float = number(0.5, 0, 100, "%", "falls up to this bring none", source="guess")
         surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
+        auction_contracts: float = number(
+            2000.0, 0, 1e6, "contracts", "mean of what all send to the opening auction, per side", source="guess"
+        )
         review_points: float = number(5.0, 0.25, 1000, "points", "mean move after which it is reviewed", source="guess")
         review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
         u_base: float = number(0.82, 0, 10, "1", "pace at midday", source="study")
@@ -87,6 +95,11 @@ class NoiseTrader(Trader):
     surge = 1.0
     """Single orders that come, over the usual."""
 
+    def prepare(self, view: View) -> Iterable[Action]:
+        """Buy and sell in the auction at any price near value, each as much as chance will have it."""
+        bought, sold = (round(self.p.auction_contracts / self.crowd_size * self.draw.exponential()) for _ in range(2))
+        return [Limit(bought, view.value * (1 + AUCTION_REACH)), Limit(-sold, view.value * (1 - AUCTION_REACH))]
+
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Start the streams with the session; send more single orders while the index falls."""
         p = self.p
@@ -96,6 +109,7 @@ class NoiseTrader(Trader):
         if ring.kind != "open":
             return [orders] if self.surge != before else []
         return [
+            *(Cancel(order) for order in view.orders),
             Activity(p.feedback, p.activity_cap, p.reference_vol_points, p.u_base, p.u_rise),
             orders,
             Metaorders(

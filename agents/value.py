@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sim.trader import Above, Action, Alarm, At, Below, Limit, OnNews, Ring, Trader, Work, number
+from sim.trader import Above, Action, Alarm, At, Below, Cancel, Limit, OnNews, Ring, Trader, Work, number
 from sim.view import View
 
 
@@ -34,7 +34,7 @@ class ValueTrader(Trader):
         limit_contracts: float = number(
             250_000.0, 0, 1e6, "contracts", "largest position of all together", source="study"
         )
-        pov: float = number(0.3, 0.001, 1, "share of volume", "participation of all together", source="study")
+        pov: float = number(0.45, 0.001, 1, "share of volume", "participation of all together", source="study")
         urgent_pct: float = number(
             1.0,
             0.01,
@@ -81,13 +81,14 @@ class ValueTrader(Trader):
         return max(view.position, wanted, key=abs) if pays else wanted
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Work towards the position wanted."""
+        """Work towards the position wanted; what was offered in the auction is for the auction only."""
+        unfilled = [Cancel(order) for order in view.orders] if ring.kind == "open" else []
         trade = self.target(view) - view.position
         if trade == view.working:
-            return []
+            return unfilled
         until = view.later(60 * self.p.patience_minutes)
         urgency = max(abs(self.beyond(view)) / view.value / (self.p.urgent_pct / 100), 1.0)
-        return [Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
+        return [*unfilled, Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look again in about a minute, without a position once price leaves the idle range; and at news."""

@@ -8,7 +8,6 @@ clock of the stream and of the running market starts: fresh memory is the operat
 
 from __future__ import annotations
 
-import json
 import platform
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from rich.box import SIMPLE
 from rich.table import Table
 
+from sim.files import write_json
 from sim.kernel.draws import hash_chain
 from sim.kernel.replay import replay
 from sim.kernel.state import EVENT_TAPE, MESSAGES, Books, new_books
@@ -175,4 +175,4 @@ def main(scenario: str | Path = "configs/nov20.toml", out: str | Path = "bench.j
     rows = measure(load(scenario))
     console().print(table(rows))
     machine = {"machine": platform.processor() or platform.machine(), "python": platform.python_version()}
-    Path(out).write_text(json.dumps(machine | {"figures": rows}, indent=2) + "\n", encoding="utf-8")
+    write_json(Path(out), machine | {"figures": rows})

@@ -12,7 +12,6 @@ which the same command goes on; a changed file or changed code begins anew.
 from __future__ import annotations
 
 import hashlib
-import json
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +30,13 @@ from rich.table import Table as Grid
 
 from sim import ensemble
 from sim.analysis.observed import Moments
-from sim.analysis.realism import LAWS, Law, Range, jackknife
+from sim.analysis.realism import LAWS, THIN_BELOW_MUSD, Law, Range, jackknife
 from sim.ensemble import Course, Ensemble, EnsembleError, Fact
-from sim.files import aside
+from sim.files import aside, write_json
 from sim.scenario import ScenarioError, did_you_mean, load, validate, value_at
 from sim.sweep.design import Factor
 from sim.sweep.parts import code_digest
 from sim.tables import Scenario, Table
-from sim.validate.command import THIN_BELOW_MUSD
 from sim.validate.worlds import observe
 
 FARTHEST = 25.0
@@ -335,8 +333,8 @@ def calibrate(
         "targets": [
             calibration.tables.world[target.world].model_dump()
             | {"target": target.name, "accepted": target.accepted}
-            | {"measured": _plain(target.value(there[target.world]))}
-            | {"fresh_seeds": _plain(target.value(judged[target.world]))}
+            | {"measured": target.value(there[target.world])}
+            | {"fresh_seeds": target.value(judged[target.world])}
             for target in targets
         ],
     }
@@ -346,17 +344,13 @@ def calibrate(
     return fit
 
 
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
-
-
 def _write(folder: Path, tried: pd.DataFrame, fit: Mapping[str, Any]) -> None:
     optimum = {row["key"]: row["optimum"] for row in fit["factors"]}
     with aside(folder / "trials.csv") as draft:
         tried.to_csv(draft, index=False)
-    for name, text in (("fit.json", json.dumps(fit, indent=1) + "\n"), ("optimum.toml", tomlkit.dumps(optimum))):
-        with aside(folder / name) as draft:
-            draft.write_text(text, encoding="utf-8")
+    with aside(folder / "optimum.toml") as draft:
+        draft.write_text(tomlkit.dumps(optimum), encoding="utf-8")
+    write_json(folder / "fit.json", fit)
 
 
 def fit_tables(fit: Mapping[str, Any]) -> list[Grid]:

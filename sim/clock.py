@@ -12,12 +12,13 @@ from datetime import date, timedelta
 
 import numpy as np
 
-from sim.units import DAY, clock_ns
+from sim.units import DAY, MINUTE, clock_ns
 
 YEAR_DAYS = 252
 HORIZON_DAYS = 3660
 OPEN_NS = clock_ns("09:30")
 CLOSE_NS = clock_ns("16:00")
+SESSION_MINUTES = (CLOSE_NS - OPEN_NS) // MINUTE
 
 _HOLIDAYS = {
     2024: "01-01 01-15 02-19 03-29 05-27 06-19 07-04 09-02 11-28 12-25",

@@ -8,7 +8,6 @@ same world without feedback, and a walk without drift that has the real day's ow
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +23,7 @@ from matplotlib.figure import Figure
 from scipy.stats import energy_distance, norm
 
 from sim.figures import STYLE, save_figure
+from sim.files import write_json
 from sim.palette import BLUE, VERMILION
 from sim.scenario import load
 from sim.study import AWAKE, DEAF, MOST_BLIND, NO_FEEDBACK, Job, Verdict, World, in_processes, sold_contracts
@@ -151,7 +151,7 @@ def main(scenario: Scenario, *, seeds: int, first_seed: int, workers: int, out: 
         "verdicts": [row._asdict() for row in verdicts],
         "runs": [asdict(course) for course in courses],
     }
-    out.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    write_json(out, content)
     return verdicts
 
 

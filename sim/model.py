@@ -39,8 +39,6 @@ from sim.vix import vix, vix1d
 
 DIGESTION_NS = 10 * MINUTE
 """Time over which the variance of an event leaves the options once its news is out."""
-YEAR_MINUTES = 252 * 390 / 0.75
-"""Session minutes in a trading year of the surface's clock, in which a session is three quarters of a day."""
 LAST_HALT = clock_ns("15:25")
 """From here on only the last level of the market-wide circuit breaker halts trading (NYSE rule 7.12)."""
 
@@ -285,12 +283,12 @@ class MarketModel(mesa.Model):
 
     def _publish(self, now: int, *, wake: bool) -> None:
         for item in self.news.publish(now):
-            self._react(item, now)
+            self._react(item)
             if wake:
                 for trader in self.clock.listeners("news", now):
                     self._wake(trader, Ring("news", item.name))
 
-    def _react(self, item: NewsItem, now: int) -> None:
+    def _react(self, item: NewsItem) -> None:
         if item.event_variance > 0:
             self.surface.release(item.name, item.at_ns(self.config.session.first_day), DIGESTION_NS)
             self._option_cache = (-1, None)
@@ -322,7 +320,8 @@ class MarketModel(mesa.Model):
         if self.desk.traded != self._pressed:
             self._pressed = self.desk.traded
             self.surface.press(self.desk.change([dealer.owner for dealer in self.dealers]), now, spot)
-        self.surface.observe(now, spot, self.market.hourly_sigma() * TICK_POINTS / spot * math.sqrt(YEAR_MINUTES))
+        moved = self.market.hourly_sigma() * TICK_POINTS / spot
+        self.surface.observe(now, spot, moved * math.sqrt(self.surface.session_minutes_a_year))
         self._option_cache = (-1, None)
         self.vix, self.vix1d = vix(self.surface, now, spot), vix1d(self.surface, now, spot)
 

@@ -11,7 +11,6 @@ always a finished one. It can be replaced by a run of the same scenario and seed
 from __future__ import annotations
 
 import json
-import math
 import os
 import platform
 import shutil
@@ -30,6 +29,7 @@ import numpy as np
 import pandas as pd
 
 from sim.describe import unit_of
+from sim.files import write_json
 from sim.lobster import write_pair
 from sim.model import MarketModel
 from sim.scenario import ScenarioError, did_you_mean, load
@@ -218,8 +218,8 @@ def write_run(
     about = {"tape_sha256": tape_sha256, "wall_seconds": round(wall_seconds, 3)}
     with _aside(folder) as draft:
         (draft / "scenario.toml").write_text(scenario.to_toml(), encoding="utf-8")
-        _write_json(draft / "summary.json", {**summary, **about})
-        _write_json(draft / "provenance.json", _provenance(scenario, seed, settings or {}) | about)
+        write_json(draft / "summary.json", {**summary, **about})
+        write_json(draft / "provenance.json", _provenance(scenario, seed, settings or {}) | about)
         for name in FRAMES:
             _write_table(draft / f"{name}.parquet", frames[name])
         for day, rows in (events or {}).items():
@@ -294,23 +294,6 @@ def _write_table(path: Path, frame: pd.DataFrame) -> None:
     integers = frame.select_dtypes("integer").columns
     packed = dict.fromkeys(integers, "DELTA_BINARY_PACKED")
     frame.to_parquet(path, index=False, use_dictionary=list(frame.columns.difference(integers)), column_encoding=packed)
-
-
-def _write_json(path: Path, content: Mapping[str, object]) -> None:
-    path.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: numpy's scalars and arrays as Python's, NaN as null, dates as text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    return value if isinstance(value, int | str | None) else str(value)
 
 
 # Reading

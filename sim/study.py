@@ -6,7 +6,6 @@ F is the change of the log mid from 10:45 to the close of the last day, in perce
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +23,7 @@ from scipy.stats import bootstrap
 
 from sim.analysis import contracts_by_group, owner_groups
 from sim.analysis.day import within
+from sim.files import write_json
 from sim.scenario import load
 from sim.tables import Scenario
 from sim.units import clock_ns, clock_text
@@ -140,7 +140,6 @@ def main(scenario: Scenario, *, seeds: int, paired: int, first_seed: int, worker
     out : Path
         The JSON file.
     """
-    out.parent.mkdir(parents=True, exist_ok=True)
     outcomes = run_all(scenario, plan(seeds, paired, first_seed), lambda jobs: in_processes(measure, jobs, workers))
     verdicts = judge(outcomes)
     _write(out, scenario, verdicts, outcomes)
@@ -352,13 +351,5 @@ def table_of(verdicts: Iterable[Verdict], title: str) -> Table:
 
 def _write(out: Path, scenario: Scenario, verdicts: Iterable[Verdict], outcomes: Outcomes) -> None:
     runs = [asdict(item) for items in outcomes.values() for item in items]
-    content = {
-        "scenario_digest": scenario.digest,
-        "verdicts": [row._asdict() for row in verdicts],
-        "runs": [{key: _plain(value) for key, value in run.items()} for run in runs],
-    }
-    out.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _plain(value: object) -> object:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+    content = {"scenario_digest": scenario.digest, "verdicts": [row._asdict() for row in verdicts], "runs": runs}
+    write_json(out, content)

@@ -177,6 +177,11 @@ class Surface:
         never = np.finfo(np.float64).max
         self._events = np.array([(e.due_ns, e.variance, never / 2, never) for e in scheduled]).reshape(-1, 4)
 
+    @property
+    def session_minutes_a_year(self) -> float:
+        """Minutes of sessions in as much trading time as a year has: nights are a part of that."""
+        return clock.YEAR_DAYS * clock.SESSION_MINUTES / (1 - self.params.overnight)
+
     def observe(self, now_ns: int, spot: float, realised_vol: float) -> None:
         """Move the background volatility with spot and realised volatility since the last call.
 
@@ -189,7 +194,7 @@ class Surface:
         spot
             Index level, points.
         realised_vol
-            Recent realised volatility, a fraction per root trading year: a session has 0.75 days of 252 in a year.
+            Recent realised volatility, a fraction per root trading year (`session_minutes_a_year`).
 
         Raises
         ------

@@ -25,14 +25,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sim.clock import YEAR_DAYS
+from sim.clock import SESSION_MINUTES, YEAR_DAYS
 from sim.greeks import Floats, Ints, strip_variance
 from sim.surface import Surface
 from sim.units import MINUTE
 
 MONTH_MINUTES = 30 * 1440
 YEAR_MINUTES = 365 * 1440
-SESSION_MINUTES = 390
 MONTH_STEP = 10.0
 DAY_STEP = 5.0
 SMALLEST_BID = 0.05

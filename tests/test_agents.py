@@ -40,8 +40,8 @@ from sim import trader as vocabulary
 from sim.model import MarketModel
 from sim.options import Contract
 from sim.scenario import load
-from sim.trader import Above, Action, Alarm, At, Below, OnFill, Ring, Trader, Work
-from sim.units import MINUTE, clock_ns, contracts_of
+from sim.trader import Above, Action, Alarm, At, Below, Cancel, OnFill, Order, Ring, Trader, Work
+from sim.units import DAY, MINUTE, clock_ns, contracts_of
 
 NOW, OPENS, CLOSES = clock_ns("11:00"), clock_ns("09:30"), clock_ns("16:00")
 KINDS = [
@@ -270,12 +270,23 @@ FIRST = {"first_points": (6700.0,), "last_points": (6700.0,), "weights": (0.2,)}
         ([6710, 6700.25, 6700], [False, False, True]),
         ([6710, 6690, 6650], [False, True, False]),
         ([6710, 6690, 6705, 6690], [False, True, False, False]),
-        ([6710, 6690, 6710, 6690], [False, True, False, True]),
+        ([6710, 6690, 6710, 6690], [False, True, False, False]),
     ],
 )
 def test_trend_follower_fires_only_once_armed(build: Any, path: list[float], sells: list[bool]) -> None:
     orders = day(build(TrendFollower, **FIRST), path)
     assert [order < 0 for order in orders] == sells
+
+
+def test_trend_follower_covers_what_it_sold_on_a_later_day(build: Any) -> None:
+    """So however often the price crosses a level, a horizon is never more than short."""
+    fund, position, held = build(TrendFollower, **FIRST, contracts=1000.0), 0, []
+    for day_number, mids in enumerate([[6690, 6710, 6690, 6720, 6690], [6690, 6705, 6710, 6720, 6690]]):
+        for mid in mids:
+            view = Eyes(mid=mid, prior_close=6700.0, now=NOW + day_number * DAY, opens=OPENS + day_number * DAY)
+            position += ordered(fund.decide(view, TIME))
+            held.append(round(position / 100) * 100)
+    assert held == [0, 0, -400, -400, -400, -400, -400, 0, 0, -400], "it came in long: to arm the trigger buys nothing"
 
 
 def test_no_trigger_from_6700_up_fires_in_the_range_of_the_19th(build: Any) -> None:
@@ -372,6 +383,14 @@ def test_hedger_buys_more_the_more_it_fears(build: Any) -> None:
     assert not list(build(PutHedger).decide(Eyes(due=1.0, now=OPENS), Ring("open"))), "no time has passed"
 
 
+def test_hedger_takes_the_profit_of_deep_puts_in_fear_too(build: Any) -> None:
+    deep, near = (Contract(date(2025, 11, 21), strike, False) for strike in (6900.0, 6600.0))
+    hedger = build(PutHedger, deep_per_hour=10.0, cash_in_per_hour=10.0)
+    sale, buy = hedger.decide(Eyes(held=[(deep, 40, -0.9), (near, 30, -0.3)], vix=27.0, prior_vix=23.0), TIME)
+    assert (sale.contract, sale.contracts) == (deep, -40)
+    assert buy.contracts > 0
+
+
 # Value
 
 
@@ -417,6 +436,14 @@ def test_value_traders_offer_in_the_auction_on_both_sides_of_value(build: Any) -
         bid, ask = build(ValueTrader, index=index, count=3).prepare(Eyes(value=6650.0, mid=6700.0))
         assert bid.contracts == -ask.contracts > 0
         assert bid.points < 6650 < ask.points
+
+
+@pytest.mark.parametrize("cls", [ValueTrader, NoiseTrader])
+def test_what_the_auction_has_left_is_cancelled_at_the_open(build: Any, cls: Any) -> None:
+    left = [Order(row=5, ident=7, contracts=3, points=6700.0)]
+    first, *_ = build(cls).decide(Eyes(orders=left), Ring("open"))
+    assert first == Cancel(left[0])
+    assert not [answer for answer in build(cls).decide(Eyes(orders=left), TIME) if isinstance(answer, Cancel)]
 
 
 # Parameters that do not go together
@@ -572,6 +599,22 @@ def test_noise_traders_share_one_flow(build: Any) -> None:
     assert noise.contracts_per_second + meta.contracts_per_second == pytest.approx(p.contracts_per_second / 4)
     assert meta.contracts_per_second == pytest.approx(p.metaorder_share * p.contracts_per_second / 4)
     assert meta.flow == p.contracts_per_second
+
+
+def test_noise_trades_in_the_auction_both_ways(build: Any) -> None:
+    """1,000 traders' orders: the sums are within 5 standard errors of their mean, a right program always."""
+    orders = [order for index in range(1000) for order in build(NoiseTrader, index=index).prepare(Eyes(value=6650.0))]
+    buys, sales = ([order for order in orders if sign * order.contracts > 0] for sign in (1, -1))
+    assert min(order.points for order in buys) > 6700 > 6600 > max(order.points for order in sales)
+    mean = build(NoiseTrader).p.auction_contracts
+    for side in (buys, sales):
+        assert sum(abs(order.contracts) for order in side) / 1000 == pytest.approx(mean, rel=5 / 1000**0.5)
+
+
+def test_latent_orders_keep_their_candidates_whatever_value_does(build: Any) -> None:
+    """Worlds that differ in what happens share all candidates: the rate may not depend on it."""
+    rates = {build(LatentTrader).offer(Eyes(value=value)).orders_per_second for value in (6600.0, 6700.0)}
+    assert len(rates) == 1
 
 
 def test_noise_takes_the_same_volatility_for_usual_at_all_depths(build: Any) -> None:

@@ -766,6 +766,18 @@ def test_integrals_hold_what_stood_how_long() -> None:
     assert dollars == pytest.approx(12.5 * (2 * 2 * 1000.5 + 4 * 4 * 1001.5))
 
 
+def test_integrals_hold_what_stood_up_to_an_order_sent_after_a_look() -> None:
+    m = market()
+    for side, price in ((BIDS, 1000), (ASKS, 1001)):
+        m.send(1, OP_LIMIT, side=side, price=price, size=1)
+    looks = program(m, k.ATTENTION, {k.RATE: 1.0, k.CHANCE: 1.0, k.CALM_SIGMA: 1.0, k.POWER: 0.0})
+    assert m.advance(60 * SECOND) == k.LOOK
+    m.send(2, OP_MARKET, side=BIDS, size=1)
+    m.stop_program(looks)
+    looked, _ = m.now, m.advance(60 * SECOND)
+    assert m.integrals()[1:].tolist() == [looked] * 3, "the offer is gone from then on"
+
+
 def test_changes_of_the_best_prices_have_the_sizes_of_their_moment() -> None:
     m = market()
     for side, price, size in ((BIDS, 1000, 3), (ASKS, 1002, 4), (ASKS, 1001, 5), (ASKS, 1002, 2)):

@@ -261,13 +261,15 @@ def test_the_profile_of_a_u_shaped_day() -> None:
     times = np.sort(np.concatenate([seconds, seconds[busy_half]])) * SECOND
     found = moments(trades_day(times, np.resize([1, -1], len(times))))
     assert found["profile"] == pytest.approx(np.array([2, *[1] * 11, 2]) / 15)
-    assert found["volume"] == found["prints"] == len(times)
+    assert found["volume"] == found["prints"] == found["orders"] == len(times)
 
 
 def test_executions_of_one_instant_are_one_order() -> None:
     signs = np.tile([1, 1, -1, -1], 1000)
     times = np.repeat(np.arange(2000), 2) * SECOND
-    assert moments(trades_day(times, signs))["sign_acf"][1] == pytest.approx(-1, abs=0.01)
+    found = moments(trades_day(times, signs))
+    assert found["sign_acf"][1] == pytest.approx(-1, abs=0.01)
+    assert found["orders"] == len(signs) / 2
 
 
 @pytest.fixture(scope="module")
@@ -439,10 +441,8 @@ def test_a_verdict_is_whether_the_value_lies_in_the_range(one_tick: float, norma
 
 def test_what_has_no_power_law_fails_the_law_of_its_exponent() -> None:
     vanished = np.concatenate([[1.0], -np.ones(1000)])
-    assert (
-        rows_of([{"sign_acf": vanished, "prints": np.array(1e6)}])["Autocorrelation of signs, exponent"].verdict
-        == "fails"
-    )
+    days = [{"sign_acf": vanished, "orders": np.array(1e6)}]
+    assert rows_of(days)["Autocorrelation of signs, exponent"].verdict == "fails"
 
 
 def test_the_error_of_a_mean_is_the_usual_one(rng: np.random.Generator) -> None:

@@ -175,12 +175,13 @@ def _profile(seconds: np.ndarray, sizes: np.ndarray, length: int) -> Moments:
 
 
 def _of_trades(day: Day, trades: pd.DataFrame) -> Moments:
-    """Volume, prints, the day's profile, flow by interval, autocorrelation of the signs of market orders."""
+    """Volume, prints, market orders and the correlation of their signs, the day's profile, flow by interval."""
     times, sizes = trades["time_ns"].to_numpy(), trades["size"].to_numpy()
     signs = _orders(trades)["side"].to_numpy()
     return {
         "volume": np.array(sizes.sum()),
         "prints": np.array(len(trades)),
+        "orders": np.array(len(signs)),
         "flow": _by_interval(day, times, sizes * trades["side"].to_numpy()),
         "sign_acf": acf(signs, nlags=SIGN_LAGS, fft=True),
         **_profile((times - day.opens_ns) / SECOND, sizes, day.seconds),

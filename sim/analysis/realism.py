@@ -125,6 +125,9 @@ _END = int(np.flatnonzero(PROBE_TIMES == 1)[0])
 
 # The laws
 
+THIN_BELOW_MUSD = 7.6
+"""Geometric mean of the two depths that ranges are stated for, $5M and $11.5M."""
+
 
 class Law(NamedTuple):
     """A law of markets.
@@ -248,7 +251,7 @@ def _next_sign(days: Days) -> float:
 
 
 def _sign_decay(days: Days) -> float:
-    pairs = sum(float(day["prints"]) for day in days)
+    pairs = sum(float(day["orders"]) for day in days)
     return stylised.power_decay(mean_of(days, "sign_acf"), 10, SIGN_LAGS, pairs)
 
 
@@ -326,7 +329,7 @@ LAWS = (
     _law("Returns", "Autocorrelation of absolute returns, exponent", "1", "mids", _absolute_decay, (0.2, 0.4), LIU),
     _law("Returns", "Leverage, over 1 to 10 min", "1", "mids", _leverage, (-0.3, -0.005), CONT),
     _law("Signs", "Autocorrelation of signs, next trade", "1", "sign_acf", _next_sign, (0.05, 0.5), LMF),
-    _law("Signs", "Autocorrelation of signs, exponent", "1", "sign_acf prints", _sign_decay, (0.3, 0.7), LMF),
+    _law("Signs", "Autocorrelation of signs, exponent", "1", "sign_acf orders", _sign_decay, (0.3, 0.7), LMF),
     _law("Signs", "Response after 1 trade", "ticks", "response", _response(0), None, ""),
     _law("Signs", "Response after 1000 trades", "ticks", "response", _response(-1), None, ""),
     _law("Signs", "Response rises: rank correlation", "1", "response", _rises, (0.9, 1), BOUCHAUD),

@@ -70,7 +70,6 @@ from sim.kernel.state import (
     PAGE_TOP,
     POSITION,
     QUOTE_TAPE,
-    QUOTED,
     QUOTES,
     RING,
     ROW,
@@ -399,7 +398,6 @@ def note_quotes(b, now, book, owner, decision, cause):
     b.books[book, BID] = bid
     b.books[book, ASK] = ask
     b.books[book, MOVED] = b.counts[SEQ]
-    b.books[book, QUOTED] = now
     if bid != 0 and ask != 0:
         b.books[book, MID2] = bid + ask
 

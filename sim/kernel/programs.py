@@ -17,7 +17,6 @@ from sim.kernel.ladder import key_of, level_at
 from sim.kernel.state import ASK, BEST, BID, LANES, MID2, NO_KEY
 from sim.kernel.wheel import schedule
 from sim.kernel.world import (
-    CANDIDATES,
     CAP,
     FREE_PROGRAM,
     GAP_NS,
@@ -129,7 +128,6 @@ def next_candidate(w, p):
     while uniform(key, index, 1) * cap > pace and time < until:
         index += 1
         time += gap(key, index, mean_ns)
-    w.clock[CANDIDATES] += index - w.programs[p, P_INDEX]
     w.programs[p, P_INDEX] = index
     schedule(w, time, ON_PROGRAM, p, w.programs[p, P_ID])
 

@@ -58,7 +58,6 @@ from sim.kernel.world import (
     PRICE,
     PROGRAM_TOP,
     QUOTING,
-    S_ACTIVITY,
     S_ACTIVITY_CAP,
     S_CLOSE,
     S_EWMA_A,
@@ -156,8 +155,7 @@ def pulse(b, w, book):
         remember(w, book, S_EWMA_B, squared, MEMORIES[1])
         remember(w, book, S_EWMA_C, squared, MEMORIES[2])
         remember(w, book, S_SIGMA2, squared, WITHDRAW_S)
-        s[book, S_ACTIVITY] = activity(s, book)
-        s[book, S_PACE] = s[book, S_ACTIVITY] * time_of_day(s, book, w.clock[NOW])
+        s[book, S_PACE] = activity(s, book) * time_of_day(s, book, w.clock[NOW])
     schedule(w, w.clock[NOW] + SECOND, ON_PULSE, book, 0)
 
 
@@ -335,7 +333,10 @@ def run(b, w, until):
 @kernel
 def deliver(b, w):
     """Carry out the message that Python has written, at once; the answer's code, or FULL."""
-    return carry_out(b, w, SENT) if room(b) else FULL
+    if not room(b):
+        return FULL
+    integrate(b, w)
+    return carry_out(b, w, SENT)
 
 
 @kernel

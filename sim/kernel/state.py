@@ -40,10 +40,10 @@ LIMIT, ARRIVAL = range(2)
 PAGE_LEVELS, PAGE_NEXT = range(2)
 """Columns of `pages`: levels in use, next free page."""
 BEST = 0
-LAST, HALTED, BAND_LO, BAND_HI, BID, ASK, AUCTION, MOVED, MID2, QUOTED, STP = range(4, 15)
+LAST, HALTED, BAND_LO, BAND_HI, BID, ASK, AUCTION, MOVED, MID2, STP = range(4, 14)
 """Columns of `books`. BEST to BEST + 3 are the best keys of the four lanes, BID and ASK the best prices last put on the
 tape (0 = none), MOVED the message that changed them, MID2 their sum while both sides are there (the last one
-otherwise), QUOTED its time."""
+otherwise)."""
 (
     FREE_ORDER,
     ORDER_TOP,

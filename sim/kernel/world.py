@@ -11,10 +11,10 @@ from sim.kernel.state import records
 SECOND = 1_000_000_000
 """In nanoseconds."""
 
-NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP, CANDIDATES = range(7)
-FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(7, 13)
+NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP = range(6)
+FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(6, 12)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
-lists, candidate arrivals so far, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
+lists, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
 how much waits for a later turn of the wheel."""
 
 NODE = np.dtype([("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32)], align=True)
@@ -95,7 +95,6 @@ SLOTS = 16
 
 (
     S_PACE,
-    S_ACTIVITY,
     S_SIGMA2,
     S_EWMA_A,
     S_EWMA_B,
@@ -117,7 +116,7 @@ SLOTS = 16
     S_NOTIONAL,
     S_PACE_UNTIL,
     S_FROZEN_SIGMA2,
-) = range(23)
+) = range(22)
 """Columns of `stats`, one row a book: flow's pace (time of day x activity), variance a minute in ticks^2, its three
 memories, contracts a second, time integrals (ns) of spread, one-tick spread, two-sidedness and what the contracts at
 the best quotes are worth; the time before which the pace does not change; the variance that owners see instead of the
@@ -154,13 +153,13 @@ class World(NamedTuple):
 def new_world(n_books: int, *, ladders: int, programs: int = 1 << 10, nodes: int = 1 << 14) -> World:
     """A world at time 0 in which nothing is scheduled; the sizes are where the buffers start."""
     world = World(
-        clock=np.zeros(13, np.int64),
+        clock=np.zeros(12, np.int64),
         wheel=np.zeros(BUCKETS + TURNS, np.uint32),
         nodes=records(nodes, NODE),
         programs=np.zeros((programs, 22), np.int64),
         params=np.zeros((programs, N_PARAMS)),
         slots=np.zeros((ladders + 1, 2, SLOTS, 2), np.int64),
-        stats=np.zeros((n_books, 23)),
+        stats=np.zeros((n_books, 22)),
         alarms=np.zeros((n_books, 4), np.int64),
         pending=np.zeros((2, 10), np.int64),
     )

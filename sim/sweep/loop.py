@@ -7,7 +7,6 @@ Starting the same sweep again goes on where it stopped, because all that is know
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -21,6 +20,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 from joblib.externals.loky import get_reusable_executor
 
+from sim.files import write_json
 from sim.sweep import worker
 from sim.sweep.design import SweepError
 from sim.sweep.parts import ASIDE, DONE, FAILED, PARTS, PLAN, Job, damaged_tables, make, read_part
@@ -170,7 +170,7 @@ def _survives(job: Job, pools: Pools, finished: Callable[[Job, str, float], None
 
 def _set_aside(job: Job) -> None:
     note = {"run": str(job), "error": f"killed its worker {MOST_DEATHS} times"}
-    job.aside.write_text(json.dumps(note) + "\n", encoding="utf-8")
+    write_json(job.aside, note)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import entropy
 
-from sim.files import aside
+from sim.files import write_json
 from sim.sweep.critical import crash_responses
 from sim.sweep.design import Sweep, SweepError
 from sim.sweep.parts import DONE, table_of
@@ -63,8 +63,7 @@ def refined(sweep: Sweep, folder: Path, count: int, crash_pct: float) -> Sweep:
             new.append(sweep.points[rows["point"].iloc[0]] | {DEPTH: depth})
     if not new:
         return sweep
-    with aside(folder / ADDED) as draft:
-        draft.write_text(json.dumps([*sweep.added, *new]) + "\n", encoding="utf-8")
+    write_json(folder / ADDED, [*sweep.added, *new])
     return replace(sweep, added=(*sweep.added, *new))
 
 

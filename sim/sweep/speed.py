@@ -6,7 +6,6 @@ and nothing else: what they cost is the cost of store and scheduling, at any num
 
 from __future__ import annotations
 
-import json
 import resource
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ from joblib.externals.loky import get_reusable_executor
 from rich.box import SIMPLE
 from rich.table import Table
 
+from sim.files import write_json
 from sim.model import MarketModel
 from sim.sweep.design import read_sweep
 from sim.sweep.loop import Pools, alone_in, pools, run_all, state_of
@@ -60,7 +60,7 @@ def main(runs: int, out: Path = Path("bench-sweep.json")) -> list[Figure]:
             figure.name, f"{figure.value:,.3g}" if figure.value < 1e4 else f"{figure.value:,.0f}", *figure[2:]
         )
     console().print(table)
-    out.write_text(json.dumps([figure._asdict() for figure in figures], indent=2) + "\n", encoding="utf-8")
+    write_json(out, [figure._asdict() for figure in figures])
     return figures
 
 

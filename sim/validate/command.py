@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE
@@ -15,16 +12,14 @@ from rich.table import Table
 
 from sim.analysis.observed import Moments, moments
 from sim.analysis.readers import ReadError, day_of_run, read_bars, read_lobster
-from sim.analysis.realism import Row, judge
+from sim.analysis.realism import THIN_BELOW_MUSD, Row, judge
+from sim.files import write_json
 from sim.lobster import PRICE, TICK_UNITS, read_events
 from sim.records import Run, load_run
 from sim.tables import Scenario
 from sim.terminal import console
 from sim.validate.card import page
 from sim.validate.worlds import days_of
-
-THIN_BELOW_MUSD = 7.6
-"""Geometric mean of the two depths that ranges are stated for, $5M and $11.5M."""
 
 
 @dataclass(frozen=True)
@@ -99,17 +94,13 @@ def write_card(source: Source, days: Sequence[Moments], folder: Path) -> list[Ro
         "title": source.title,
         **source.about,
         "thin": source.thin,
-        "laws": [_plain(asdict(row)) for row in rows],
+        "laws": [asdict(row) for row in rows],
     }
-    (folder / "card.json").write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    write_json(folder / "card.json", content)
     (folder / "card.html").write_text(page(source.title, rows, days), encoding="utf-8")
     console().print(_table(source.title, rows))
     print(folder / "card.html")
     return rows
-
-
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in row.items()}
 
 
 def _table(title: str, rows: Sequence[Row]) -> Table:
