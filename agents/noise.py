@@ -97,8 +97,9 @@ class NoiseTrader(Trader):
 
     def prepare(self, view: View) -> Iterable[Action]:
         """Buy and sell in the auction at any price near value, each as much as chance will have it."""
-        bought, sold = (round(self.p.auction_contracts / self.crowd_size * self.draw.exponential()) for _ in range(2))
-        return [Limit(bought, view.value * (1 + AUCTION_REACH)), Limit(-sold, view.value * (1 - AUCTION_REACH))]
+        mean = self.p.auction_contracts / self.crowd_size
+        sizes = [(side, round(mean * self.draw.exponential())) for side in (1, -1)]
+        return [Limit(side * size, view.value * (1 + side * AUCTION_REACH)) for side, size in sizes if size]
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Start the streams with the session; send more single orders while the index falls."""
