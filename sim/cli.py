@@ -86,7 +86,9 @@ def run(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, such as session.end=10:00.")
     ] = None,
-    without: Annotated[str, typer.Option(metavar="GROUP,...", help="Groups of agents to leave out.")] = "",
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="GROUP,...", help="Groups of agents to leave out.")
+    ] = None,
     folder: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The run folder.")] = None,
     lobster: Annotated[bool, typer.Option("--lobster", help="Write the messages as LOBSTER files too.")] = False,
 ) -> None:
@@ -95,13 +97,14 @@ def run(
     from sim.scenario import load, parse_setting
 
     overrides = dict(map(parse_setting, settings or []))
-    loaded = load(scenario, overrides, [group.strip() for group in without.split(",") if group.strip()])
+    left_out = [group.strip() for groups in without or [] for group in groups.split(",") if group.strip()]
+    loaded = load(scenario, overrides, left_out)
     with _progress(loaded.title) as progress:
         done = record(
             loaded,
             seed,
             folder or default_folder(loaded, seed),
-            settings={**overrides, **({"without": without} if without else {})},
+            settings={**overrides, **({"without": ",".join(left_out)} if left_out else {})},
             lobster=lobster,
             progress=progress,
         )
@@ -135,8 +138,11 @@ def verify(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder
 
     with _progress(f"again: {run}") as progress:
         verification = records.verify(run, progress)
-    if not verification.same:
+    if verification.recorded != verification.computed:
         _complain(f"{run}: differs: recorded {verification.recorded}, now {verification.computed}")
+    for name in verification.changed:
+        _complain(f"{run}/{name}.parquet: is not what was simulated")
+    if not verification.same:
         raise typer.Exit(1)
     print(f"{run}: the same tape, {verification.recorded}")
 
@@ -202,7 +208,7 @@ def study(
     paired: Annotated[int, typer.Option(min=2, help="Of emergence: seeds with and without a group, and frozen.")] = 100,
     first_seed: Annotated[int, typer.Option(min=0, help="Seeds count up from here.")] = 1,
     trials: Annotated[int, typer.Option(min=1, help="Of faults: kills of each kind.")] = 100,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 2,
     scenario: Annotated[Path, typer.Option(metavar="FILE", help="Of emergence and day: the scenario.")] = Path(
         "configs/nov20.toml"
     ),
@@ -246,7 +252,7 @@ def validate(
     experiments: Annotated[
         int, typer.Option(min=0, help="Days repeated with metaorders put in, and in other depths: eight runs each.")
     ] = 3,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 1,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override, such as depth_musd=5.")
     ] = None,

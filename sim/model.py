@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields
@@ -45,7 +46,7 @@ LAST_HALT = clock_ns("15:25")
 
 LOOKED = Ring("look")
 MOST_WAKES = 1000
-"""A trader woken so often at one instant, nobody else between, would be woken for ever."""
+"""A trader woken so often at one instant would be woken for ever."""
 
 
 class MarketModel(mesa.Model):
@@ -159,7 +160,7 @@ class MarketModel(mesa.Model):
         self._quotes_seen = dict.fromkeys((trader.owner for trader in self.traders), 0)
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
-        self._woken, self._again = (-1, -1), 0
+        self._instant, self._wakes = -1, Counter[int]()
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
 
@@ -334,10 +335,11 @@ class MarketModel(mesa.Model):
     # Waking
 
     def _wake(self, trader: Trader, ring: Ring) -> None:
-        view, instant = View(self, trader), (self.market.now, trader.owner)
-        self._again = self._again + 1 if instant == self._woken else 0
-        self._woken = instant
-        if self._again > MOST_WAKES:
+        view = View(self, trader)
+        if self.market.now != self._instant:
+            self._instant, self._wakes = self.market.now, Counter()
+        self._wakes[trader.owner] += 1
+        if self._wakes[trader.owner] > MOST_WAKES:
             raise RuntimeError(f"{trader.name} never sleeps: it keeps arming alarms that have rung ({ring.kind})")
         try:
             trader.draw.next_event()

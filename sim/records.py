@@ -80,7 +80,13 @@ class Run:
         """One of the tables: bars, trades, quotes, decisions, agents or depth."""
         if name not in FRAMES:
             raise RecordError(f"no table {name!r}{did_you_mean(name, FRAMES)} (tables: {', '.join(FRAMES)})")
-        return self.at_hand[name] if name in self.at_hand else pd.read_parquet(self.folder / f"{name}.parquet")
+        if name in self.at_hand:
+            return self.at_hand[name]
+        file = self.folder / f"{name}.parquet"
+        try:
+            return pd.read_parquet(file)
+        except (OSError, ValueError) as error:
+            raise RecordError(f"{file}: cannot be read as a table, {str(error).splitlines()[0]}") from None
 
     @cached_property
     def frames(self) -> dict[str, pd.DataFrame]:
@@ -133,21 +139,26 @@ def record(
 
 @dataclass(frozen=True)
 class Verification:
-    """SHA-256 of the tape as recorded, and as computed again."""
+    """SHA-256 of the tape as recorded, and as computed again; tables of the tape that are not what was simulated."""
 
     recorded: str
     computed: str
+    changed: tuple[str, ...]
 
     @property
     def same(self) -> bool:
         """Whether the run was repeated to the byte."""
-        return self.recorded == self.computed
+        return self.recorded == self.computed and not self.changed
 
 
 def verify(folder: str | Path, progress: Callable[[int, int], None] | None = None) -> Verification:
     """Run a folder's scenario and seed once more."""
     run = load_run(folder)
-    return Verification(run.tape_sha256, simulate(run.scenario, run.seed, progress).tape_sha256())
+    recorded = {name: run.frame(name) for name in ("trades", "quotes")}
+    model = simulate(run.scenario, run.seed, progress)
+    again = model.frames()
+    changed = tuple(name for name, table in recorded.items() if not table.equals(again[name]))
+    return Verification(run.tape_sha256, model.tape_sha256(), changed)
 
 
 # Writing
@@ -161,7 +172,7 @@ def default_folder(scenario: Scenario, seed: int) -> Path:
 
 def check_place(folder: Path, scenario: Scenario, seed: int) -> None:
     """Refuse a place that cannot be written, or that holds anything but an earlier run of the same."""
-    nearest = next(place for place in folder.absolute().parents if place.exists())
+    nearest = next((place for place in folder.absolute().parents if place.exists()), folder)
     if not (folder.name and nearest.is_dir() and os.access(nearest, os.W_OK)):
         raise RecordError(f"{folder}: no folder can be made here; give another --out")
     is_free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))

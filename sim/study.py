@@ -149,7 +149,7 @@ def main(scenario: Scenario, *, seeds: int, paired: int, first_seed: int, worker
 def in_processes[Found](run: Callable[[Job], Found], jobs: Sequence[Job], workers: int) -> list[Found]:
     """Make all runs, in processes of their own, with progress on a terminal."""
     console = Console(stderr=True)
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(max(min(workers, len(jobs)), 1), mp_context=get_context("spawn")) as pool:
         done = pool.map(run, jobs)
         return list(track(done, "runs", len(jobs), console=console, transient=True, disable=not console.is_terminal))
 

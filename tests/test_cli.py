@@ -4,6 +4,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from dummies import BOOK, DAY, FakeModel
 from rich.console import Console
@@ -62,6 +63,20 @@ def test_verify_says_whether_the_tape_is_the_same(thinbook, monkeypatch):
     monkeypatch.setattr(FakeModel, "tape_sha256", lambda self: "0" * 64)
     code, _, err = thinbook("verify", "o")
     assert (code, err.startswith("thinbook: o: differs: recorded "), err.count("\n")) == (1, True, 1)
+
+
+def test_verify_notices_tables_that_were_changed(thinbook):
+    thinbook("run", "day.toml", "--out", "o")
+    trades = Path("o/trades.parquet")
+    pd.read_parquet(trades).iloc[:0].to_parquet(trades, index=False)
+    assert thinbook("verify", "o")[::2] == (1, "thinbook: o/trades.parquet: is not what was simulated\n")
+    trades.write_bytes(b"not a table")
+    code, _, err = thinbook("verify", "o")
+    assert (code, err.startswith("thinbook: o/trades.parquet: cannot be read as a table"), err.count("\n")) == (
+        2,
+        True,
+        1,
+    )
 
 
 def test_describe_lists_the_sources(thinbook):

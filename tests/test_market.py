@@ -540,6 +540,14 @@ def test_trader_that_never_sleeps_is_an_error() -> None:
         run(model, 1)
 
 
+def test_traders_that_never_let_each_other_sleep_are_an_error() -> None:
+    model, _, one, other = walls()
+    for trader in (one, other):
+        trader.wakes = lambda view: [At(0)]
+    with pytest.raises(RuntimeError, match="never sleeps"):
+        run(model, 1)
+
+
 # Views
 
 

@@ -679,6 +679,25 @@ def test_what_a_killed_worker_has_left_half_written_goes_with_the_sweep(tmp_path
     assert not draft.exists()
 
 
+def test_a_folder_of_something_else_is_refused_and_left_as_it_is(tmp_path):
+    own = tmp_path / "app" / "conf" / ".env"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(SweepError, match="something other than a sweep"), alone_in(tmp_path):
+        pass
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [own]
+
+
+def test_hidden_files_of_a_user_in_a_sweep_are_kept(tmp_path):
+    own = [tmp_path / PARTS / "ab" / ".env", tmp_path / "app" / "conf" / ".x.parquet.y"]
+    for path in own:
+        path.parent.mkdir(parents=True)
+        path.write_text("mine")
+    with alone_in(tmp_path):
+        pass
+    assert all(path.exists() for path in own)
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "Ctrl-C"])
 def test_a_sweep_that_is_stopped_goes_on(file, tmp_path, command, number):
     path = file(SWEEP.replace("seeds = 2", "seeds = 20"))

@@ -76,6 +76,8 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep a second sweep out of a folder; clear away what a sweep or worker that was killed has left half-written."""
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / PARTS).is_dir():
+        raise SweepError(f"{folder}: holds something other than a sweep; give another --out")
     try:
         for name in (PARTS, ASIDE):
             (folder / name).mkdir(parents=True, exist_ok=True)
@@ -88,7 +90,8 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 def _clear_drafts(folder: Path) -> None:
-    for draft in chain(folder.glob(f".{PLAN}.*"), folder.glob("*/*/.*")):
+    # Patterns that match drafts (`sim.files.aside`) of plan, parts, tables and notes, and nothing of a user's own.
+    for draft in chain(*map(folder.glob, (f".{PLAN}.*", "*/[0-9a-f][0-9a-f]/.*.parquet.*", f"{ASIDE}/.*.json.*"))):
         draft.unlink(missing_ok=True)
 
 

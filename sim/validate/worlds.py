@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def days_of(scenario: Scenario, seeds: Sequence[int], experiments: int, workers:
     pairs = [(seed, sign * share) for seed in first for share in SHARES for sign in (1, -1)]
     depths = [(seed, factor * scenario.depth_musd) for seed in first for factor in DEPTH_FACTORS]
     total = len(seeds) + len(pairs) + len(depths)
-    days = _all(workers, (delayed(observe)(text, seed) for seed in seeds), lambda done: show(done, total))
+    days = _all(workers, [delayed(observe)(text, seed) for seed in seeds], lambda done: show(done, total))
     plain = dict(zip(seeds, days, strict=True))
     tasks = [delayed(observe)(text, seed, depth) for seed, depth in depths]
     tasks += [delayed(probe)(text, seed, share, plain[seed]) for seed, share in pairs]
@@ -61,9 +61,9 @@ def days_of(scenario: Scenario, seeds: Sequence[int], experiments: int, workers:
     return days
 
 
-def _all(workers: int, tasks: Iterable[Any], show: Callable[[int], None]) -> list[Any]:
+def _all(workers: int, tasks: Sequence[Any], show: Callable[[int], None]) -> list[Any]:
     results = []
-    for result in Parallel(n_jobs=workers, return_as="generator")(tasks):
+    for result in Parallel(n_jobs=max(min(workers, len(tasks)), 1), return_as="generator")(tasks):
         results.append(result)
         show(len(results))
     return results
