@@ -186,7 +186,7 @@ def test_dials_book_seed_and_switches_wait_for_reset(tab):
     for label, value in (
         ("Depth of the book", 8.0),
         ("Dealers' gamma", 0.6),
-        ("Trend followers", 50_000.0),
+        ("Trend followers", 40_000.0),
         ("ETF share", 100.0),
         ("Market makers", 1.0),
     ):
@@ -200,7 +200,7 @@ def test_dials_book_seed_and_switches_wait_for_reset(tab):
     assert "press Reset" not in shown.text
     command = re.search(r"thinbook run [^'\"<]*", shown.text)[0]
     for part in (
-        "--seed 12 --set depth_musd=8 --set options.scale=0.6 --set agents.ctas.contracts=50000",
+        "--seed 12 --set depth_musd=8 --set options.scale=0.6 --set agents.ctas.contracts=40000",
         "--set agents.etfs.clip_contracts=100 --set agents.makers.withdrawal=1",
         "--set options.book=books/article.csv --without hedgers",
     ):

@@ -25,6 +25,7 @@ from sim.sweep import worker
 from sim.sweep.design import SweepError
 from sim.sweep.parts import ASIDE, DONE, FAILED, PARTS, PLAN, Job, damaged_tables, make, read_part
 
+LOCK = ".lock"
 MOST_DEATHS = 3
 """A run that has killed so many workers, alone, is set aside."""
 CONNECT_SECONDS = 15
@@ -76,12 +77,13 @@ def state_of(jobs: Iterable[Job], *, retry_failed: bool = False) -> State:
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Keep a second sweep out of a folder; clear away what a sweep or worker that was killed has left half-written."""
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / PARTS).is_dir():
+    found = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if found and not found & {LOCK, PARTS}:
         raise SweepError(f"{folder}: holds something other than a sweep; give another --out")
     try:
         for name in (PARTS, ASIDE):
             (folder / name).mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder / LOCK, timeout=0):
             _clear_drafts(folder)
             yield
             _clear_drafts(folder)
