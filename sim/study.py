@@ -140,6 +140,7 @@ def main(scenario: Scenario, *, seeds: int, paired: int, first_seed: int, worker
     out : Path
         The JSON file.
     """
+    out.parent.mkdir(parents=True, exist_ok=True)
     outcomes = run_all(scenario, plan(seeds, paired, first_seed), lambda jobs: in_processes(measure, jobs, workers))
     verdicts = judge(outcomes)
     _write(out, scenario, verdicts, outcomes)

@@ -72,11 +72,8 @@ def test_verify_notices_tables_that_were_changed(thinbook):
     assert thinbook("verify", "o")[::2] == (1, "thinbook: o/trades.parquet: is not what was simulated\n")
     trades.write_bytes(b"not a table")
     code, _, err = thinbook("verify", "o")
-    assert (code, err.startswith("thinbook: o/trades.parquet: cannot be read as a table"), err.count("\n")) == (
-        2,
-        True,
-        1,
-    )
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("thinbook: o/trades.parquet: cannot be read as a table")
 
 
 def test_describe_lists_the_sources(thinbook):

@@ -14,8 +14,8 @@ SECOND = 1_000_000_000
 NOW, SINCE, CURSOR, DUE, FREE_NODE, NODE_TOP = range(6)
 FREE_PROGRAM, PROGRAM_TOP, QUOTING, WOKEN, FREE_BLOCK, LATER = range(6, 12)
 """Entries of `clock`: time, time up to which the integrals are done, bucket of the wheel, first node due in it, free
-lists, the ladder in the midst of a look, the owner whose attention is caught (0 = none),
-how much waits for a later turn of the wheel."""
+lists, the ladder in the midst of a look, the owner whose attention is caught (0 = none), how much waits for a later
+turn of the wheel."""
 
 NODE = np.dtype([("time", np.int64), ("what", np.uint32), ("ident", np.int32), ("next", np.uint32)], align=True)
 """A row of `nodes`, the entries of the timing wheel: `what` rings is a row of programs or orders, times 2**KIND_BITS,
