@@ -30,7 +30,6 @@ class OptionsDesk:
         self.holdings = np.zeros((n_owners + 1, len(opening)), np.int64)
         self.cash_cents = np.zeros(n_owners + 1, np.int64)
         self.traded = 0
-        self._opening = opening.contracts
         self._rows: tuple[int, np.ndarray] = (-1, np.zeros(0, np.int64))
 
     def divide(self, shares: Mapping[int, float]) -> None:
@@ -68,7 +67,7 @@ class OptionsDesk:
 
     def change(self, dealers: list[int]) -> OptionBook:
         """The dealers' position now less that at the start."""
-        return self.book.holding(self.holdings[dealers].sum(axis=0) - self._opening)
+        return self.book.holding(self.holdings[dealers].sum(axis=0) - self.book.contracts)
 
     def trade(
         self,
@@ -118,10 +117,9 @@ class OptionsDesk:
 
     def _column(self, contract: Contract) -> int:
         if contract not in self.book.listed:
-            self.book = OptionBook.of([*((old, 0) for old in self.book.listed), (contract, 0)])
+            self.book = self.book.listing(contract)
             column = self.book.listed[contract]
             self.holdings = np.insert(self.holdings, column, 0, axis=1)
-            self._opening = np.insert(self._opening, column, 0)
         return self.book.listed[contract]
 
     def check(self) -> None:

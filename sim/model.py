@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import fields
@@ -160,7 +159,7 @@ class MarketModel(mesa.Model):
         self._quotes_seen = dict.fromkeys((trader.owner for trader in self.traders), 0)
         self._option_cache: tuple[int, Quotes | None] = (-1, None)
         self._pressed = 0
-        self._instant, self._wakes = -1, Counter[int]()
+        self._instant, self._wakes = -1, dict[int, int]()
         self._give_options_to_dealers()
         self.datacollector = mesa.DataCollector({name: [self.recorder.value, [name]] for name in Recorder.REPORTED})
 
@@ -337,8 +336,8 @@ class MarketModel(mesa.Model):
     def _wake(self, trader: Trader, ring: Ring) -> None:
         view = View(self, trader)
         if self.market.now != self._instant:
-            self._instant, self._wakes = self.market.now, Counter()
-        self._wakes[trader.owner] += 1
+            self._instant, self._wakes = self.market.now, {}
+        self._wakes[trader.owner] = self._wakes.get(trader.owner, 0) + 1
         if self._wakes[trader.owner] > MOST_WAKES:
             raise RuntimeError(f"{trader.name} never sleeps: it keeps arming alarms that have rung ({ring.kind})")
         try:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import csv
 import difflib
 import math
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -159,6 +160,17 @@ class OptionBook:
         if not len(book):
             raise ValueError(f"{path}: no option positions below the header")
         return book
+
+    def listing(self, contract: Contract) -> Self:
+        """Book in which one more contract is listed, of which nothing is held."""
+        row, (expiry, strike, is_call) = bisect_left(list(self.listed), contract), contract
+        return replace(
+            self,
+            expiry=np.insert(self.expiry, row, np.datetime64(expiry)),
+            strike=np.insert(self.strike, row, strike),
+            is_call=np.insert(self.is_call, row, is_call),
+            contracts=np.insert(self.contracts, row, 0),
+        )
 
     def scaled(self, factor: float) -> Self:
         """Book with every position times `factor`, rounded once to whole contracts, halves away from 0."""

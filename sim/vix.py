@@ -15,7 +15,7 @@ are left out, all of them beyond two in a row. The two total variances are inter
   falls at the open and rises into the close by construction, as the published one does.
 
 Simplified: model prices stand for mid quotes; an option worth less than the smallest bid has none; every expiry is
-settled at 16:00; rates are zero; strikes are 10 points apart for VIX, 5 for VIX1D; no filter of outliers between ticks.
+settled at 16:00; rates are zero; strikes are 25 points apart for VIX, 5 for VIX1D; no filter of outliers between ticks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from sim.units import MINUTE
 
 MONTH_MINUTES = 30 * 1440
 YEAR_MINUTES = 365 * 1440
-MONTH_STEP = 10.0
+MONTH_STEP = 25.0
 DAY_STEP = 5.0
 SMALLEST_BID = 0.05
 """Smallest price increment of an S&P 500 option, points."""
