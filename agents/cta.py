@@ -66,9 +66,9 @@ class TrendFollower(Trader):
         )
         past_vol: float = number(0.15, 0.01, 2, "1/sqrt(year)", "volatility of the last twenty days", source="guess")
         twap_low_seconds: float = number(
-            10_800.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
+            14_400.0, 1, 23_400, "s", "shortest time over which a sale is worked", source="study"
         )
-        twap_high_seconds: float = number(18_000.0, 1, 23_400, "s", "longest", source="study")
+        twap_high_seconds: float = number(23_400.0, 1, 23_400, "s", "longest: a session", source="study")
         pov: float = number(0.05, 0.001, 1, "share of volume", "largest participation of a fund", source="guess")
 
         @model_validator(mode="after")

@@ -3,7 +3,8 @@
 Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
 limits to arbitrage (Shleifer and Vishny 1997). What was bought beyond the threshold is kept until price is back at
 value (the state-dependent strategies of Farmer and Joshi 2002). Narrow thresholds keep a quiet day near value. Bad news
-makes all doubt the value, and wait for a better price: they then stop a fall, one after the other.
+makes all doubt the value, and wait for a better price, those who cover included: they then stop a fall, one after the
+other.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class ValueTrader(Trader):
             source="guess; form: Almgren and Chriss 2001, urgency",
         )
         caution_pct: float = number(
-            3.2, 0, 50, "%", "wider thresholds after news of the worst tone, in proportion", source="study"
+            3.8, 0, 50, "%", "doubt of the level of value after news of the worst tone, in proportion", source="study"
         )
         every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
         auction_contracts: float = number(
@@ -62,10 +63,15 @@ class ValueTrader(Trader):
         width = 0.5 * self.p.nearest_pct / 100 * (1 + self.index / self.crowd_size)
         return [Limit(size, view.value * (1 - width)), Limit(-size, view.value * (1 + width))] if size else []
 
+    def worth(self, view: View) -> tuple[float, float]:
+        """What the index may be worth, at the least and at the most: bad news lets all doubt the level of value."""
+        doubt = self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
+        return view.value * (1 - doubt), view.value * (1 + doubt)
+
     def idle_range(self, view: View) -> tuple[float, float]:
         """Prices between which this trader is idle."""
-        threshold = self.threshold + self.p.caution_pct / 100 * max(-view.sentiment, 0.0)
-        return view.value * (1 - threshold), view.value * (1 + threshold)
+        least, most = self.worth(view)
+        return least * (1 - self.threshold), most * (1 + self.threshold)
 
     def beyond(self, view: View) -> float:
         """Points of price below (+) or above (-) the range in which this trader is idle."""
@@ -73,11 +79,12 @@ class ValueTrader(Trader):
         return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
 
     def target(self, view: View) -> int:
-        """The position wanted at the present distance from value; never a smaller one until price is back there."""
+        """The position wanted at this distance from value; never a smaller one until price is past what it is worth."""
         limit = self.p.limit_contracts / self.crowd_size
         slope = self.p.slope_contracts * view.depth_musd / self.crowd_size
         wanted = round(max(-limit, min(slope * self.beyond(view), limit)))
-        pays = view.position * (view.value - view.mid) > 0
+        least, most = self.worth(view)
+        pays = view.mid < most if view.position > 0 else view.mid > least
         return max(view.position, wanted, key=abs) if pays else wanted
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:

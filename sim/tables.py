@@ -68,10 +68,10 @@ class Session(Table):
         description="the last day's last moment",
         json_schema_extra={"source": "the close"},
     )
-    prior_close_points: float = Field(gt=0, le=1e6, description="the close before the first day")
+    prior_close_points: float = Field(ge=100, le=1e6, description="the close before the first day")
     value_points: float = Field(
-        default_factory=lambda data: data.get("prior_close_points", 1.0),
-        gt=0,
+        default_factory=lambda data: data.get("prior_close_points", 100.0),
+        ge=100,
         le=1e6,
         description="the level of value at the start",
         json_schema_extra={"source": "the prior close"},

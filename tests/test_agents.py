@@ -423,6 +423,17 @@ def test_value_trader_holds_until_price_is_back_at_value(build: Any, mid: float,
     assert sum(order.contracts for order in orders) == trade
 
 
+@pytest.mark.parametrize(
+    ("mid", "position", "trade"),
+    [(6600.0, 0, 0), (6560.0, 0, 67), (6650.0, -200, 0), (6632.0, -200, 200), (6720.0, 200, 0)],
+)
+def test_bad_news_makes_a_value_trader_wait(build: Any, mid: float, position: int, trade: int) -> None:
+    """A doubt of 1 %: it buys from 1 % below 6633 on, covers below 6633, and keeps what it has bought up to 6767."""
+    trader = build(ValueTrader, nearest_pct=1.0, furthest_pct=1.0, slope_contracts=2.0, caution_pct=2.0)
+    assert ordered(trader.decide(Eyes(mid=mid, position=position, sentiment=-0.5), TIME)) == trade
+    assert trader.worth(Eyes(sentiment=0.5)) == (6700.0, 6700.0), "good news makes nobody doubt"
+
+
 def test_value_trader_without_a_position_sleeps_between_its_thresholds(build: Any) -> None:
     trader = build(ValueTrader, nearest_pct=1.0, furthest_pct=1.0)
     levels = {Below: 6633.0, Above: 6767.0}

@@ -217,7 +217,7 @@ def read_bars(file: Path) -> list[Day]:
     if missing := [name for name in COLUMNS if name not in table]:
         raise ReadError(f"{file}: no column {missing[0]!r}; needs {', '.join(COLUMNS)}")
     times = pd.to_datetime(table["datetime"], errors="coerce", format="ISO8601")
-    values = table[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce")
+    values = table[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
     good = times.notna() & np.isfinite(values).all(axis=1) & (values[COLUMNS[1:5]] > 0).all(axis=1)
     if not good.all():
         line = int(np.flatnonzero(~good)[0])
