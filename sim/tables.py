@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import tomlkit
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from sim.clock import is_trading_day
 from sim.options import Contract, OptionBook
@@ -201,6 +201,14 @@ class RealCourse(Table):
     )
 
 
+REAL_KEYS = (
+    *("open", "high", "low", "close", "high_to_close_pct", "prior_close", "time_of_high", "time_6700_lost"),
+    *("volume_contracts", "trades", "top_of_book_musd", "spread_ticks", "share_of_time_one_tick", "etf_share"),
+    *("vix_prior_close", "vix_morning_low", "vix_high", "vix_close", "vix1d_prior_close", "vix1d_open"),
+)
+"""What can be known of a real day: the keys of [real]."""
+
+
 class Tables(Table):
     """All of a scenario file but its crowds."""
 
@@ -211,7 +219,9 @@ class Tables(Table):
     options: OptionMarket | None = None
     surface: SurfaceParams = SurfaceParams()
     news: tuple[NewsItem, ...] = ()
-    real: dict[str, JsonValue] = Field({}, description="the real day's numbers, under the keys of a run's summary")
+    real: dict[str, int | float | str] = Field(
+        {}, description="the real day's numbers, under the keys of a run's summary"
+    )
     real_course: RealCourse | None = None
 
     @model_validator(mode="after")

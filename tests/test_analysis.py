@@ -22,6 +22,7 @@ from sim.analysis import (
     summary,
 )
 from sim.analysis.tape import ticks_from_mid
+from sim.tables import REAL_KEYS
 from sim.units import DAY, HOUR, MINUTE, SECOND
 
 DEALER, CTA, ETF, MAKER, NOISE, STOP = GROUPS
@@ -340,6 +341,11 @@ def test_the_day_in_numbers(two_days):
     assert tables["gross_contracts_by_group"]["dealers"] == 25
     assert tables["price_points_by_group"]["ctas"] == (53_581 - 53_999) / 8
     assert sum(tables["price_points_by_group"].values()) == 6662.75 - 6725.125
+
+
+def test_what_can_be_known_of_a_real_day_is_in_a_summary():
+    numbers = summary(Tape().frames, scenario(), messages=0)
+    assert {key for key, value in numbers.items() if not isinstance(value, dict)} >= set(REAL_KEYS)
 
 
 def test_a_day_on_which_nothing_happens_has_a_summary():

@@ -261,7 +261,7 @@ def test_an_unknown_group_is_refused(day):
         ("12", "1.5", "agents.snipers.count: 1.5 should be a valid integer"),
         ("12", "-1", "agents.snipers.count: -1 should be greater than or equal to 0 (allowed: 0 <= count <= 1000000)"),
         ("prior_close_points", "prior_points", "session.prior_points: unknown key; did you mean 'prior_close_points'?"),
-        ("prior_close_points = 6617.32", "", "session.prior_close_points: missing (allowed: 0 < prior_close_points"),
+        ("prior_close_points = 6617.32", "", "session.prior_close_points: missing (allowed: 100 <= prior_close_points"),
         ('"2025-11-19", ', '"2025-11-21", ', "session.days: the days must be in order, each once"),
         ('"2025-11-19", ', '"2025-02-30", ', "session.days.0: '2025-02-30' should be a valid date"),
         ("[options]", 'end = "25:00"\n[options]', "session.end: '25:00' is no clock time; write HH:MM"),
@@ -306,6 +306,10 @@ def test_an_unknown_group_is_refused(day):
         ('class = "dummies:Sniper"', "", "agents.snipers.class: missing"),
         ("[agents.late]", "[news.late]", "news.speech.late: unknown key"),
         ("[agents.late]", "[session]", "not TOML: Cannot declare ('session',) twice (at line"),
+        ("[real]", "[real]\nclosse = 6538", "real.closse: unknown key; did you mean 'close'?"),
+        ("[real]", '[real]\nhigh = "10:37"', "real.high: '10:37' is no number"),
+        ("[real]", '[real]\ntime_of_high = "25:00"', "real.time_of_high: '25:00' is no clock time; write HH:MM"),
+        ("[real]", "[real]\ntime_of_high = 6770", "real.time_of_high: 6770 is no clock time; write HH:MM"),
         ("[real]", "[real", "not TOML: Expected ']' at the end of a table declaration (at line"),
         ('title = "A small day"', "title = 2", "title: 2 should be a valid string"),
     ],
@@ -450,7 +454,7 @@ def test_a_description_has_value_unit_range_and_source(day):
     rows = {row.key: row[1:] for row in describe(load(day))}
     displayed, before = "notional at each best quote", "the close before the first day"
     assert rows["depth_musd"] == ("5.0", "$M", "0 < x <= 10000", displayed, "a bank's desk note")
-    assert rows["session.prior_close_points"] == ("6617.32", "index points", "0 < x <= 1000000", before, "exchange")
+    assert rows["session.prior_close_points"] == ("6617.32", "index points", "100 <= x <= 1000000", before, "exchange")
     assert rows["news.earnings.value_pct"][4] == "a guess"
     assert rows["news.earnings.sentiment"][4] == ""
     assert rows["agents.snipers.class"][0] == "dummies:Sniper"
