@@ -76,6 +76,15 @@ def test_customers_and_dealers_are_two_sides(write):
     assert holdings(OptionBook.from_csv(write(text))) == {PUT: -8000, CALL: -5}
 
 
+def test_listing_one_more_option_changes_no_position():
+    book = OptionBook.from_csv(BOOKS / "article.csv")
+    for day, strike, is_call in [(19, 6000.0, False), (20, 6600.0, True), (28, 6920.0, False), (30, 9000.0, True)]:
+        one_more = Contract(date(2025, 11, day), strike, is_call)
+        longer = book.listing(one_more)
+        assert holdings(longer) == holdings(book) | {one_more: 0}
+        assert list(longer.listed) == sorted(longer.listed)
+
+
 def test_rows_of_one_contract_add_up_and_order_does_not_matter(write):
     rows = ["2025-11-21,6600,put,8,customer", "2025-11-21,6600.0,put,3,dealer", "2025-11-20,6700,call,1,dealer"]
     first = OptionBook.from_csv(write("\n".join([HEADER, *rows])))
