@@ -90,7 +90,7 @@ class TrendFollower(Trader):
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Turn short where price has fallen through an armed trigger, long where it is back above on a later day."""
-        trade = 0
+        trade, sold = 0, max(-(view.position + view.working), 0)
         for place, level in enumerate(self.levels):
             if self.armed[place] and view.mid <= level:
                 self.armed[place], self.sold_at[place] = False, view.now
@@ -98,8 +98,9 @@ class TrendFollower(Trader):
                 trade -= self.short[place]
             elif view.mid >= level + self.p.rearm_points and self.sold_at[place] < view.opens:
                 self.armed[place] = True
-                trade += self.short[place]
-                self.short[place] = 0
+                # A sale that the close has cut short is bought back as far as it went.
+                back = min(self.short[place], sold)
+                trade, sold, self.short[place] = trade + back, sold - back, 0
         if not trade:
             return []
         return [Work(view.working + trade, until_ns=view.later(self.work_s), pov=self.p.pov)]

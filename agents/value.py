@@ -1,10 +1,10 @@
 """Value traders: buy what is cheap and sell what is dear against the level of value that the news amounts to.
 
 Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
-limits to arbitrage (Shleifer and Vishny 1997). What was bought beyond the threshold is kept until price is back at
-value (the state-dependent strategies of Farmer and Joshi 2002). Narrow thresholds keep a quiet day near value. Bad news
-makes all doubt the value, and wait for a better price, those who cover included: they then stop a fall, one after the
-other.
+limits to arbitrage (Shleifer and Vishny 1997). What was bought or sold beyond the threshold is kept until price is back
+at value (the state-dependent strategies of Farmer and Joshi 2002). Narrow thresholds keep a quiet day near value. After
+bad news value is a range: all wait for a price beyond it, to cover what they have sold, too. They then stop a fall, one
+after the other.
 """
 
 from __future__ import annotations

@@ -2,4 +2,4 @@
 
 DEFAULT_SEED = 21
 """The seed of a run and of both pages where none is chosen. It shows what `nov20` is about: its 20 November is near
-the real one. Other seeds have other days, and nearly half of them no crash."""
+the real one. Other seeds have other days, and three in ten of them no crash."""

@@ -23,7 +23,10 @@ type QuoteVol = Callable[[float], float]
 
 
 class OptionsDesk:
-    """Contracts (columns) and holdings of the owners (rows), int64, and premiums and settlements received, in cents."""
+    """Contracts (columns) and holdings of the owners (rows), int64, and premiums and settlements received, in cents.
+
+    `book` lists the contracts, with what the dealers held of them at the start.
+    """
 
     def __init__(self, opening: OptionBook, n_owners: int) -> None:
         self.book = opening

@@ -194,7 +194,7 @@ def observe(text: str, seed: int) -> Course:
 
 def check_real(scenario: Scenario) -> None:
     """Raise EnsembleError where the scenario does not know enough of its real day."""
-    if missing := [name for name in ("open", "high", "low") if name not in scenario.real]:
+    if missing := [name for name in ("open", "high", "low") if name not in scenario.known]:
         raise EnsembleError(f"real.{missing[0]}: missing; there is no real day to judge the others by")
     if not marks(scenario):
         raise EnsembleError("real_course.price_points: no quarter of an hour of the real day is known")
@@ -271,7 +271,7 @@ def judge(scenario: Scenario, full: Ensemble, alone: Ensemble) -> list[Verdict]:
 def facts(scenario: Scenario) -> list[Fact]:
     """The hours' volumes and the numbers that the scenario knows of its real day."""
     found = []
-    if scenario.real.get("time_6700_lost"):
+    if scenario.real.time_6700_lost:
         first, last = (clock_ns(clock) / HOUR for clock in LOST_BETWEEN)
         found.append(Fact("the median path loses 6700", _hour_lost, (first, last), _clock, " to ".join(LOST_BETWEEN)))
     for clock, real in scenario.real_course.volume_contracts if scenario.real_course else ():
@@ -279,7 +279,7 @@ def facts(scenario: Scenario) -> list[Fact]:
         low, high = 1 - VOLUME_OFF, 1 + VOLUME_OFF
         found.append(Fact(claim, share, (low, high), wanted=f"{low:g} to {high:g}"))
     for name, off in (("vix_morning_low", VIX_OFF), ("vix_high", VIX_OFF), ("vix1d_open", VIX1D_OFF)):
-        if name in scenario.real:
+        if name in scenario.known:
             number = _fact(scenario, name)
             said, accepted = f"{{:.1f}} (real {number:.1f})".format, (number - off, number + off)
             median = methodcaller("median", name)
@@ -331,7 +331,7 @@ def _blind_share(full: Ensemble) -> float:
 
 
 def _fact(scenario: Scenario, name: str) -> float:
-    return float(scenario.real[name])  # type: ignore[arg-type]
+    return float(scenario.known[name])
 
 
 def _where(clocks: pd.Series) -> str:

@@ -163,12 +163,12 @@ class OptionBook:
 
     def listing(self, contract: Contract) -> Self:
         """Book in which one more contract is listed, of which nothing is held."""
-        row, (expiry, strike, is_call) = bisect_left(list(self.listed), contract), contract
+        row = bisect_left(list(self.listed), contract)
         return replace(
             self,
-            expiry=np.insert(self.expiry, row, np.datetime64(expiry)),
-            strike=np.insert(self.strike, row, strike),
-            is_call=np.insert(self.is_call, row, is_call),
+            expiry=np.insert(self.expiry, row, np.datetime64(contract.expiry)),
+            strike=np.insert(self.strike, row, contract.strike),
+            is_call=np.insert(self.is_call, row, contract.is_call),
             contracts=np.insert(self.contracts, row, 0),
         )
 

@@ -30,8 +30,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from sim.options import OptionBook
-from sim.tables import REAL_KEYS, Crowd, CrowdTable, Scenario, Tables
-from sim.units import clock_ns
+from sim.tables import Crowd, CrowdTable, Scenario, Tables
 
 INT64 = 2**63
 OF_A_DAY = ("news", "real", "real_course")
@@ -89,7 +88,6 @@ def _build(text: str, path: Path | None, overrides: Mapping[str, object], withou
     if not isinstance(crowd_tables, dict):
         raise ScenarioError("agents: write one table [agents.NAME] for each crowd")
     tables = validate(Tables, data)
-    _check_real(tables.real)
     crowds = tuple(_crowd(name, table) for name, table in crowd_tables.items())
     return Scenario.model_construct(**dict(tables), crowds=leave_out(crowds, without), path=path, sources=sources)
 
@@ -292,24 +290,6 @@ def _import(module_name: str, key: str) -> object:
         ours = [f"agents.{module.name}" for module in pkgutil.iter_modules(folders)]
         hint = did_you_mean(module_name, ours) if isinstance(error, ModuleNotFoundError) else ""
         raise ScenarioError(f"{key}: cannot import {module_name!r}: {error}{hint}") from None
-
-
-def _check_real(real: Mapping[str, object]) -> None:
-    """Refuse a number of the real day that no run has; times are clock times, all others numbers."""
-    for key, value in real.items():
-        if key not in REAL_KEYS:
-            raise ScenarioError(f"real.{key}: unknown key{did_you_mean(key, REAL_KEYS)}")
-        if key.startswith("time_"):
-            _check_time(key, value)
-        elif isinstance(value, str):
-            raise ScenarioError(f"real.{key}: {shorten(value)} is no number")
-
-
-def _check_time(key: str, value: object) -> None:
-    try:
-        clock_ns(str(value))
-    except ValueError:
-        raise ScenarioError(f"real.{key}: {shorten(value)} is no clock time; write HH:MM or HH:MM:SS") from None
 
 
 # Validation and its messages

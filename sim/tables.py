@@ -53,6 +53,9 @@ def _moment(text: str) -> str:
 Clock = Annotated[str, AfterValidator(_clock)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Percent = Annotated[float, Field(gt=0, lt=100)]
+Points = Annotated[float, Field(gt=0, le=1e6)]
+Count = Annotated[int, Field(gt=0, le=10**9)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Session(Table):
@@ -191,22 +194,39 @@ class NewsItem(Table):
         return moment_ns(self.at, first_day)
 
 
+class RealDay(Table):
+    """What is known of the real day, by the keys of a run's summary: shown beside a run, in which nobody knows it."""
+
+    open: Points | None = None
+    high: Points | None = None
+    low: Points | None = None
+    close: Points | None = None
+    prior_close: Points | None = None
+    high_to_close_pct: float | None = None
+    time_of_high: Clock | None = None
+    time_6700_lost: Clock | None = None
+    volume_contracts: Count | None = None
+    trades: Count | None = None
+    top_of_book_musd: Points | None = None
+    spread_ticks: Points | None = None
+    share_of_time_one_tick: Share | None = None
+    etf_share: Share | None = None
+    vix_prior_close: Points | None = None
+    vix_morning_low: Points | None = None
+    vix_high: Points | None = None
+    vix_close: Points | None = None
+    vix1d_prior_close: Points | None = None
+    vix1d_open: Points | None = None
+
+
 class RealCourse(Table):
     """The course of the real day, by clock times of its last day: shown beside a run, in which nobody knows it."""
 
-    price_points: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1e6)]], ...] = Field((), description="the index")
+    price_points: tuple[tuple[Clock, Points], ...] = Field((), description="the index")
     vix: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1000)]], ...] = Field((), description="the VIX")
-    volume_contracts: tuple[tuple[Clock, Annotated[int, Field(gt=0, le=10**9)]], ...] = Field(
+    volume_contracts: tuple[tuple[Clock, Count], ...] = Field(
         (), description="contracts traded in the hour that ends then"
     )
-
-
-REAL_KEYS = (
-    *("open", "high", "low", "close", "high_to_close_pct", "prior_close", "time_of_high", "time_6700_lost"),
-    *("volume_contracts", "trades", "top_of_book_musd", "spread_ticks", "share_of_time_one_tick", "etf_share"),
-    *("vix_prior_close", "vix_morning_low", "vix_high", "vix_close", "vix1d_prior_close", "vix1d_open"),
-)
-"""What can be known of a real day: the keys of [real]."""
 
 
 class Tables(Table):
@@ -219,9 +239,7 @@ class Tables(Table):
     options: OptionMarket | None = None
     surface: SurfaceParams = SurfaceParams()
     news: tuple[NewsItem, ...] = ()
-    real: dict[str, int | float | str] = Field(
-        {}, description="the real day's numbers, under the keys of a run's summary"
-    )
+    real: RealDay = RealDay()
     real_course: RealCourse | None = None
 
     @model_validator(mode="after")
@@ -288,6 +306,11 @@ class Scenario(Tables):
     def groups(self) -> tuple[str, ...]:
         """Names of the groups of agents, in the file's order."""
         return tuple(dict.fromkeys(crowd.group for crowd in self.crowds))
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What is known of the real day, by the keys of a run's summary."""
+        return self.real.model_dump(exclude_none=True)
 
     @property
     def digest(self) -> str:

@@ -278,14 +278,18 @@ def test_trend_follower_fires_only_once_armed(build: Any, path: list[float], sel
     assert [order < 0 for order in orders] == sells
 
 
-def test_trend_follower_covers_what_it_sold_on_a_later_day(build: Any) -> None:
-    """So however often the price crosses a level, a horizon is never more than short."""
+@pytest.mark.parametrize("filled", [1.0, 0.75])
+def test_trend_follower_covers_what_it_sold_on_a_later_day(build: Any, filled: float) -> None:
+    """So however often the price crosses a level, a horizon is never more than short; the close may end a sale."""
     fund, position, held = build(TrendFollower, **FIRST, contracts=1000.0), 0, []
     for day_number, mids in enumerate([[6690, 6710, 6690, 6720, 6690], [6690, 6705, 6710, 6720, 6690]]):
         for mid in mids:
-            view = Eyes(mid=mid, prior_close=6700.0, now=NOW + day_number * DAY, opens=OPENS + day_number * DAY)
-            position += ordered(fund.decide(view, TIME))
-            held.append(round(position / 100) * 100)
+            now, opens = NOW + day_number * DAY, OPENS + day_number * DAY
+            order = ordered(
+                fund.decide(Eyes(mid=mid, prior_close=6700.0, now=now, opens=opens, position=position), TIME)
+            )
+            position += round(filled * order) if order < 0 else order
+            held.append(round(position / filled / 100) * 100)
     assert held == [0, 0, -400, -400, -400, -400, -400, 0, 0, -400], "it came in long: to arm the trigger buys nothing"
 
 

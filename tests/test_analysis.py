@@ -22,7 +22,7 @@ from sim.analysis import (
     summary,
 )
 from sim.analysis.tape import ticks_from_mid
-from sim.tables import REAL_KEYS
+from sim.tables import RealDay
 from sim.units import DAY, HOUR, MINUTE, SECOND
 
 DEALER, CTA, ETF, MAKER, NOISE, STOP = GROUPS
@@ -345,7 +345,7 @@ def test_the_day_in_numbers(two_days):
 
 def test_what_can_be_known_of_a_real_day_is_in_a_summary():
     numbers = summary(Tape().frames, scenario(), messages=0)
-    assert {key for key, value in numbers.items() if not isinstance(value, dict)} >= set(REAL_KEYS)
+    assert {key for key, value in numbers.items() if not isinstance(value, dict)} >= set(RealDay.model_fields)
 
 
 def test_a_day_on_which_nothing_happens_has_a_summary():

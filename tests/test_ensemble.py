@@ -102,8 +102,7 @@ def test_facts_that_are_not_known_are_not_judged():
 
 
 def replace_real(**facts):
-    real = {key: value for key, value in NOV20.real.items() if facts.get(key, value) is not None}
-    return NOV20.model_copy(update={"real": real})
+    return NOV20.model_copy(update={"real": NOV20.real.model_copy(update=facts)})
 
 
 @pytest.mark.parametrize(

@@ -132,7 +132,7 @@ def test_a_base_counts_where_nothing_else_is_said_but_not_for_facts_of_its_day(d
     assert scenario.crowds[0].params == base.crowds[0].params
     assert base.news
     assert not scenario.news
-    assert not scenario.real
+    assert not scenario.known
     assert load(scenario.to_toml()).digest == scenario.digest
     assert load(other, {"news": []}, ["sleepers"]).groups == ("snipers",)
 
@@ -307,9 +307,9 @@ def test_an_unknown_group_is_refused(day):
         ("[agents.late]", "[news.late]", "news.speech.late: unknown key"),
         ("[agents.late]", "[session]", "not TOML: Cannot declare ('session',) twice (at line"),
         ("[real]", "[real]\nclosse = 6538", "real.closse: unknown key; did you mean 'close'?"),
-        ("[real]", '[real]\nhigh = "10:37"', "real.high: '10:37' is no number"),
+        ("[real]", '[real]\nhigh = "10:37"', "real.high: '10:37' should be a valid number"),
         ("[real]", '[real]\ntime_of_high = "25:00"', "real.time_of_high: '25:00' is no clock time; write HH:MM"),
-        ("[real]", "[real]\ntime_of_high = 6770", "real.time_of_high: 6770 is no clock time; write HH:MM"),
+        ("[real]", "[real]\ntime_of_high = 6770", "real.time_of_high: 6770 should be a valid string"),
         ("[real]", "[real", "not TOML: Expected ']' at the end of a table declaration (at line"),
         ('title = "A small day"', "title = 2", "title: 2 should be a valid string"),
     ],
@@ -462,7 +462,7 @@ def test_a_description_has_value_unit_range_and_source(day):
     assert rows["agents.snipers.speed"] == ("1.0", "orders/s", "0 < x", "as fast as that", "default: no source given")
     assert rows["agents.snipers.style"] == ("calm", "", "calm | eager", "", "default: no source given")
     assert rows["agents.late.quoting.levels"] == ("5", "", "1 <= x <= 10", "", "default: a textbook")
-    assert rows["real.close"] == ("6538.76", "", "", "", "exchange")
+    assert rows["real.close"] == ("6538.76", "", "0 < x <= 1000000", "", "exchange")
 
 
 def test_numbers_of_a_tuple_have_a_range_each_and_a_source(day):

@@ -85,8 +85,8 @@ def _percent(change: float) -> str:
 
 
 def _real(day: Day) -> Iterator[str]:
-    real = day.run.scenario.real.get("high_to_close_pct")
-    if isinstance(real, int | float):
+    real = day.run.scenario.real.high_to_close_pct
+    if real is not None:
         yield f"The real day closed {abs(real):.2f} % below its high."
 
 
