@@ -63,6 +63,11 @@ def _rows(table: BaseModel, prefix: str, comments: Mapping[str, str]) -> Iterato
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             for index, item in enumerate(value):
                 yield from _rows(item, f"{key}.{getattr(item, 'name', index)}.", comments)
+        elif isinstance(value, dict):
+            for inner, fact in value.items():
+                yield Row(
+                    f"{key}.{inner}", _value_text(fact), unit_of(inner), "", "", comments.get(f"{key}.{inner}", "")
+                )
         elif value is not None:
             meaning = one_line(field.description or "")
             source = comments.get(key, f"default: {_extra(field).get('source') or 'no source given'}")

@@ -194,7 +194,7 @@ def observe(text: str, seed: int) -> Course:
 
 def check_real(scenario: Scenario) -> None:
     """Raise EnsembleError where the scenario does not know enough of its real day."""
-    if missing := [name for name in ("open", "high", "low") if name not in scenario.known]:
+    if missing := [name for name in ("open", "high", "low") if getattr(scenario.real, name) is None]:
         raise EnsembleError(f"real.{missing[0]}: missing; there is no real day to judge the others by")
     if not marks(scenario):
         raise EnsembleError("real_course.price_points: no quarter of an hour of the real day is known")
@@ -279,8 +279,8 @@ def facts(scenario: Scenario) -> list[Fact]:
         low, high = 1 - VOLUME_OFF, 1 + VOLUME_OFF
         found.append(Fact(claim, share, (low, high), wanted=f"{low:g} to {high:g}"))
     for name, off in (("vix_morning_low", VIX_OFF), ("vix_high", VIX_OFF), ("vix1d_open", VIX1D_OFF)):
-        if name in scenario.known:
-            number = _fact(scenario, name)
+        number = getattr(scenario.real, name)
+        if number is not None:
             said, accepted = f"{{:.1f}} (real {number:.1f})".format, (number - off, number + off)
             median = methodcaller("median", name)
             found.append(Fact(f"median of {name}", median, accepted, said, f"within {off:g}"))
@@ -331,7 +331,7 @@ def _blind_share(full: Ensemble) -> float:
 
 
 def _fact(scenario: Scenario, name: str) -> float:
-    return float(scenario.known[name])
+    return float(getattr(scenario.real, name))
 
 
 def _where(clocks: pd.Series) -> str:

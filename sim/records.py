@@ -347,8 +347,9 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def comparison(run: Run) -> list[tuple[str, str, str, str]]:
     """Rows (key, simulated, real, unit) of the single values in the summary; "" where the real one is unknown."""
+    real = dict(run.scenario.real)
     return [
-        (key, _shown(value), _shown(run.scenario.known.get(key)), unit_of(key))
+        (key, _shown(value), _shown(real.get(key)), unit_of(key))
         for key, value in run.summary.items()
         if not isinstance(value, dict | list)
     ]

@@ -53,7 +53,7 @@ def _moment(text: str) -> str:
 Clock = Annotated[str, AfterValidator(_clock)]
 Moment = Annotated[str, AfterValidator(_moment)]
 Percent = Annotated[float, Field(gt=0, lt=100)]
-Points = Annotated[float, Field(gt=0, le=1e6)]
+Positive = Annotated[float, Field(gt=0, le=1e6)]
 Count = Annotated[int, Field(gt=0, le=10**9)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -71,6 +71,7 @@ class Session(Table):
         description="the last day's last moment",
         json_schema_extra={"source": "the close"},
     )
+    # Lower, and the strikes of the VIX, 25 points apart, would leave it without options.
     prior_close_points: float = Field(ge=100, le=1e6, description="the close before the first day")
     value_points: float = Field(
         default_factory=lambda data: data.get("prior_close_points", 100.0),
@@ -197,32 +198,32 @@ class NewsItem(Table):
 class RealDay(Table):
     """What is known of the real day, by the keys of a run's summary: shown beside a run, in which nobody knows it."""
 
-    open: Points | None = None
-    high: Points | None = None
-    low: Points | None = None
-    close: Points | None = None
-    prior_close: Points | None = None
+    open: Positive | None = None
+    high: Positive | None = None
+    low: Positive | None = None
+    close: Positive | None = None
+    prior_close: Positive | None = None
     high_to_close_pct: float | None = None
     time_of_high: Clock | None = None
     time_6700_lost: Clock | None = None
     volume_contracts: Count | None = None
     trades: Count | None = None
-    top_of_book_musd: Points | None = None
-    spread_ticks: Points | None = None
+    top_of_book_musd: Positive | None = None
+    spread_ticks: Positive | None = None
     share_of_time_one_tick: Share | None = None
     etf_share: Share | None = None
-    vix_prior_close: Points | None = None
-    vix_morning_low: Points | None = None
-    vix_high: Points | None = None
-    vix_close: Points | None = None
-    vix1d_prior_close: Points | None = None
-    vix1d_open: Points | None = None
+    vix_prior_close: Positive | None = None
+    vix_morning_low: Positive | None = None
+    vix_high: Positive | None = None
+    vix_close: Positive | None = None
+    vix1d_prior_close: Positive | None = None
+    vix1d_open: Positive | None = None
 
 
 class RealCourse(Table):
     """The course of the real day, by clock times of its last day: shown beside a run, in which nobody knows it."""
 
-    price_points: tuple[tuple[Clock, Points], ...] = Field((), description="the index")
+    price_points: tuple[tuple[Clock, Positive], ...] = Field((), description="the index")
     vix: tuple[tuple[Clock, Annotated[float, Field(gt=0, le=1000)]], ...] = Field((), description="the VIX")
     volume_contracts: tuple[tuple[Clock, Count], ...] = Field(
         (), description="contracts traded in the hour that ends then"
@@ -306,11 +307,6 @@ class Scenario(Tables):
     def groups(self) -> tuple[str, ...]:
         """Names of the groups of agents, in the file's order."""
         return tuple(dict.fromkeys(crowd.group for crowd in self.crowds))
-
-    @property
-    def known(self) -> dict[str, Any]:
-        """What is known of the real day, by the keys of a run's summary."""
-        return self.real.model_dump(exclude_none=True)
 
     @property
     def digest(self) -> str:

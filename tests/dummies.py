@@ -78,6 +78,7 @@ class Sniper(Trader):
         sizes: tuple[int, ...] = (1, 2)
         limit_musd: float | None = Field(None, ge=0)
         quoting: Quoting = Quoting()
+        rates: dict[str, float] = {}
 
 
 class FakeModel:

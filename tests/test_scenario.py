@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from sim.describe import describe
 from sim.scenario import ScenarioError, load, parse_setting
+from sim.tables import RealDay
 
 
 @pytest.fixture
@@ -132,7 +133,7 @@ def test_a_base_counts_where_nothing_else_is_said_but_not_for_facts_of_its_day(d
     assert scenario.crowds[0].params == base.crowds[0].params
     assert base.news
     assert not scenario.news
-    assert not scenario.known
+    assert scenario.real == RealDay()
     assert load(scenario.to_toml()).digest == scenario.digest
     assert load(other, {"news": []}, ["sleepers"]).groups == ("snipers",)
 
@@ -463,6 +464,12 @@ def test_a_description_has_value_unit_range_and_source(day):
     assert rows["agents.snipers.style"] == ("calm", "", "calm | eager", "", "default: no source given")
     assert rows["agents.late.quoting.levels"] == ("5", "", "1 <= x <= 10", "", "default: a textbook")
     assert rows["real.close"] == ("6538.76", "", "0 < x <= 1000000", "", "exchange")
+
+
+def test_a_table_of_a_users_own_agent_is_described_key_by_key(day):
+    edited(day, "[agents.late]", "[agents.snipers.rates]\nopen_pct = 2.0  # felt\n[agents.late]")
+    rows = {row.key: row[1:] for row in describe(load(day))}
+    assert rows["agents.snipers.rates.open_pct"] == ("2.0", "%", "", "", "felt")
 
 
 def test_numbers_of_a_tuple_have_a_range_each_and_a_source(day):
