@@ -23,7 +23,7 @@ from rich.table import Table
 from sim.files import write_json
 from sim.kernel.draws import hash_chain
 from sim.kernel.replay import replay
-from sim.kernel.state import EVENT_TAPE, MESSAGES, Books, new_books
+from sim.kernel.state import MESSAGES, Books, new_books
 from sim.kernel.stream import STANDING, write_stream
 from sim.model import MarketModel
 from sim.records import write_run
@@ -87,8 +87,13 @@ def replay_seconds(messages: np.ndarray) -> float:
 def _books(messages: int) -> Books:
     """Books in which so many messages of the stream fit, their tape touched."""
     b = new_books(1, 0, pages=1 << 8, tape=messages + 4 * STANDING)
-    b.tape.fill(0)
+    _touch(b, messages)
     return b
+
+
+def _touch(b: Books, rows: int) -> None:
+    for tape in (b.trades, b.quotes):
+        tape[:rows] = np.zeros(1, tape.dtype)
 
 
 def running_market(scenario: Scenario) -> Figure:
@@ -98,7 +103,7 @@ def running_market(scenario: Scenario) -> Figure:
     model.step()
     market, close = model.market, model.hours[1]
     market.set_alarms(-1, NEVER)
-    market.b.tape[:EVENT_TAPE, :TOUCHED].fill(0)
+    _touch(market.b, TOUCHED)
     before = market.count(MESSAGES)
     seconds = timed(lambda: market.advance(close))
     return Figure("running market", market.count(MESSAGES) - before, seconds)

@@ -334,16 +334,18 @@ def black76(forward: ArrayLike, strike: ArrayLike, years: ArrayLike, sigma: Arra
     ----------
     Black (1976), The pricing of commodity contracts, J. Financial Economics 3, 167-179.
     """
-    _check(*(np.asarray(x, dtype=np.float64) for x in (forward, strike, years, sigma)))
-    shape = np.broadcast_shapes(*(np.shape(x) for x in (forward, strike, years, sigma, is_call)))
-    out = np.zeros((6, math.prod(shape)))
+    shape = np.broadcast(forward, strike, years, sigma, is_call).shape
     f, k, t, s = (_flat(x, shape, np.float64) for x in (forward, strike, years, sigma))
+    _check(f, k, t, s)
+    out = np.zeros((6, math.prod(shape)))
     _fill(f, k, t, s, _flat(is_call, shape, np.bool_), out)
     return Greeks(*out.reshape(6, *shape))
 
 
 def _flat(values: ArrayLike, shape: tuple[int, ...], kind: type[np.generic]) -> NDArray[Any]:
-    return np.broadcast_to(values, shape).astype(kind).ravel()
+    full = np.empty(shape, kind)
+    full[...] = values
+    return full.ravel()
 
 
 def _check(forward: Floats, strike: Floats, years: Floats, sigma: Floats) -> None:

@@ -50,11 +50,6 @@ from sim.kernel.state import (
     RUNG,
     STOPS,
     STP,
-    T_MAKER_ID,
-    T_PRICE,
-    T_SIZE,
-    T_TAKER_ID,
-    TRADE_TAPE,
     TRADES,
     WATCH,
     Books,
@@ -127,7 +122,9 @@ def grown(b: Books) -> Books:
     counts, spare = b.counts, 4 * int(b.counts[LIVE] + b.counts[STOPS]) + 64
     pages = int(counts[PAGE_TOP] + counts[STOPS]) + 64
     return b._replace(
-        tape=_longer_tape(b.tape, counts[[TRADES, QUOTES, EVENTS]], spare),
+        trades=_longer_tape(b.trades, int(counts[TRADES]), spare),
+        quotes=_longer_tape(b.quotes, int(counts[QUOTES]), spare),
+        events=_longer_tape(b.events, int(counts[EVENTS]), spare),
         orders=_longer(b.orders, 0, int(counts[ORDER_TOP]) + 64),
         stops=_longer(b.stops, 0, int(counts[ORDER_TOP]) + 64),
         pages=_longer(b.pages, 0, pages),
@@ -146,14 +143,12 @@ def _longer(array: np.ndarray, axis: int, need: int) -> np.ndarray:
     return longer
 
 
-def _longer_tape(tape: np.ndarray, used: np.ndarray, spare: int) -> np.ndarray:
+def _longer_tape(tape: np.ndarray, used: int, spare: int) -> np.ndarray:
     """As `_longer`, but rows not yet written are not copied: their memory is never touched."""
-    need = int(used.max()) + spare
-    if need <= tape.shape[1]:
+    if used + spare <= len(tape):
         return tape
-    longer = np.zeros((len(tape), max(2 * tape.shape[1], need), tape.shape[2]), tape.dtype)
-    for kind, rows in enumerate(used):
-        longer[kind, :rows] = tape[kind, :rows]
+    longer = np.zeros_like(tape, shape=(max(2 * len(tape), used + spare), *tape.shape[1:]))
+    longer[:used] = tape[:used]
     return longer
 
 
@@ -458,9 +453,17 @@ class Market:
         """Set the nearest price alarms, in half ticks of the mid (at or beyond)."""
         self._alarms[book, BELOW], self._alarms[book, ABOVE] = below, above
 
-    def tape(self, kind: int, entry: int) -> np.ndarray:
-        """View of a tape's rows so far: (TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES) or (EVENT_TAPE, EVENTS)."""
-        return self.b.tape[kind, : self.b.counts[entry]]
+    def trades(self, since: int = 0) -> np.ndarray:
+        """View of the trades from a row on, one a row (`sim.kernel.state.TRADE`)."""
+        return self.b.trades[since : self.b.counts[TRADES]]
+
+    def quotes(self, since: int = 0) -> np.ndarray:
+        """View of the changes of the best quotes from a row on, one a row (`sim.kernel.state.QUOTE`)."""
+        return self.b.quotes[since : self.b.counts[QUOTES]]
+
+    def events(self) -> np.ndarray:
+        """View of the order events logged, (n, 6): LOBSTER's columns, the time in nanoseconds, the price in ticks."""
+        return self.b.events[: self.b.counts[EVENTS]]
 
     def check(self) -> None:
         """Raise AssertionError unless positions and cash of all owners sum to zero in every book."""
@@ -522,5 +525,6 @@ def replay_array(
     while done < len(messages):
         b = grown(b)
         done = replay(b, messages, row_of, codes, done)
-    trades = b.tape[TRADE_TAPE, : b.counts[TRADES]][:, [T_MAKER_ID, T_TAKER_ID, T_PRICE, T_SIZE]]
+    made = b.trades[: b.counts[TRADES]]
+    trades = np.column_stack([made[name].astype(np.int64) for name in ("maker_id", "taker_id", "price_ticks", "size")])
     return trades, codes, np.array(resting(b, 0), np.int64).reshape(-1, 4)

@@ -23,7 +23,7 @@ from sim import analysis
 from sim.alarms import AlarmClock, in_turn
 from sim.desk import OptionsDesk
 from sim.floor import Floor
-from sim.kernel.state import EVENT_TAPE, EVENTS, MESSAGES, QUOTE_TAPE, QUOTES, TRADE_TAPE, TRADES
+from sim.kernel.state import MESSAGES, QUOTES
 from sim.kernel.world import FILL, LOOK
 from sim.market import Market
 from sim.news import News
@@ -444,11 +444,11 @@ class MarketModel(mesa.Model):
 
     def tape_sha256(self) -> str:
         """SHA-256 of all trades and quote changes."""
-        return tape_sha256(self.market.tape(TRADE_TAPE, TRADES), self.market.tape(QUOTE_TAPE, QUOTES))
+        return tape_sha256(self.market.trades(), self.market.quotes())
 
     def lobster_events(self) -> dict[date, np.ndarray]:
         """Order events of each day, times after that day's midnight."""
-        events = self.market.tape(EVENT_TAPE, EVENTS)[:, :6]
+        events = self.market.events()
         days = events[:, 0] // DAY
         first = self.config.session.first_day
         return {

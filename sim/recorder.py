@@ -15,14 +15,6 @@ from sim.kernel.state import (
     BIDS,
     CASH,
     POSITION,
-    QUOTE_COLUMNS,
-    QUOTE_TAPE,
-    QUOTES,
-    T_PRICE,
-    T_SIZE,
-    TRADE_COLUMNS,
-    TRADE_TAPE,
-    TRADES,
 )
 from sim.market import Market
 from sim.trader import Refusal, Ring, Trader
@@ -109,11 +101,11 @@ class Recorder:
         self._depths.append((market.levels(BIDS, DEPTH_REACH), market.levels(ASKS, DEPTH_REACH)))
 
     def _prices(self, market: Market) -> dict[str, float]:
-        trades = market.tape(TRADE_TAPE, TRADES)[self._trades_seen :]
+        trades = market.trades(since=self._trades_seen)
         self._trades_seen += len(trades)
         mid = market.mid2() * TICK_POINTS / 2
-        price = trades[:, T_PRICE] * TICK_POINTS if len(trades) else np.array([mid])
-        values = (price[0], price.max(), price.min(), price[-1], mid, trades[:, T_SIZE].sum(), len(trades))
+        price = trades["price_ticks"] * TICK_POINTS if len(trades) else np.array([mid])
+        values = (price[0], price.max(), price.min(), price[-1], mid, trades["size"].sum(), len(trades))
         row = dict(zip(self.REPORTED, map(float, values), strict=False))
         return {"time_ns": market.now} | row
 
@@ -141,8 +133,8 @@ class Recorder:
         """All tables of the run so far."""
         return {
             "bars": pd.DataFrame(self._bars),
-            "trades": _tape(market.tape(TRADE_TAPE, TRADES), TRADE_COLUMNS),
-            "quotes": _tape(market.tape(QUOTE_TAPE, QUOTES), QUOTE_COLUMNS),
+            "trades": _tape(market.trades()),
+            "quotes": _tape(market.quotes()),
             "decisions": self._decision_table(),
             "agents": self._agents(),
             "depth": self._depth_table(),
@@ -188,8 +180,8 @@ class Recorder:
         return number, now, *who, ring.kind, str(ring.detail), start, end, contracts, what, refused
 
 
-def _tape(rows: np.ndarray, columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(rows[:, : len(columns)], columns=columns, copy=True)
+def _tape(rows: np.ndarray) -> pd.DataFrame:
+    return pd.DataFrame(rows).astype(np.int64)
 
 
 def _volatility(model: MarketModel) -> dict[str, float]:
@@ -198,10 +190,11 @@ def _volatility(model: MarketModel) -> dict[str, float]:
     return {"vix": model.vix, "vix1d": model.vix1d, "atm_iv": 100 * float(alive[0]) if len(alive) else 0.0}
 
 
-def tape_sha256(*arrays: np.ndarray) -> str:
-    """SHA-256 of integer arrays, as little-endian int64 with their shapes."""
-    tape = hashlib.sha256()
-    for array in arrays:
-        tape.update(str(array.shape).encode())
-        tape.update(np.ascontiguousarray(array.astype("<i8", casting="safe", copy=False)).data)
-    return tape.hexdigest()
+def tape_sha256(*tapes: np.ndarray) -> str:
+    """SHA-256 of tables of integers: the length of each, then its columns as little-endian int64."""
+    digest = hashlib.sha256()
+    for tape in tapes:
+        digest.update(f"({len(tape)},)".encode())
+        for name in tape.dtype.names or ():
+            digest.update(tape[name].astype("<i8", casting="safe").data)
+    return digest.hexdigest()

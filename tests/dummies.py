@@ -89,14 +89,14 @@ class FakeModel:
     def __init__(self, config: Scenario, *, rng: int, log_events: bool = False) -> None:
         self.bars_done = 0
         self.running = True
-        self.tape = np.array([rng, int(config.digest[:8], 16)])
+        self.tape = np.array([(rng,), (int(config.digest[:8], 16),)], [("time_ns", np.int64)])
 
     def step(self) -> None:
         self.bars_done += 1
         self.running = self.bars_done < self.bars_total
 
     def frames(self) -> dict[str, pd.DataFrame]:
-        return {name: pd.DataFrame({"time_ns": self.tape}) for name in FRAMES}
+        return {name: pd.DataFrame(self.tape) for name in FRAMES}
 
     def summary(self, frames: dict[str, pd.DataFrame]) -> dict[str, object]:
         return {"close": np.float64(6540.5), "trades": np.int64(1234), "vix_high": float("nan"), "stages": [1, 2, 3]}

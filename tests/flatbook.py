@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from probes import Probe
 
-from sim.kernel.state import Q_ASK, Q_BID, Q_TIME, QUOTE_TAPE, QUOTES
 from sim.kernel.world import S_VOLUME_RATE
 from sim.model import MarketModel
 from sim.trader import Action, Alarm, At, Limit, Market, OnFill, Ring, Trader, number
@@ -155,6 +154,6 @@ def shocks(model: MarketModel, contracts: Sequence[int], every_s: int = 60) -> N
 
 def moved(model: MarketModel, times_ns: ArrayLike | None = None) -> NDArray[np.float64]:
     """How far the mid has moved from where it started, in ticks: at times, or by now."""
-    quotes = model.market.tape(QUOTE_TAPE, QUOTES)
-    rows = np.searchsorted(quotes[:, Q_TIME], model.market.now if times_ns is None else times_ns, side="right") - 1
-    return (quotes[rows, Q_BID] + quotes[rows, Q_ASK]) / 2 - PRICE / TICK_POINTS
+    quotes = model.market.quotes()
+    rows = np.searchsorted(quotes["time_ns"], model.market.now if times_ns is None else times_ns, side="right") - 1
+    return (quotes[rows]["bid_ticks"] + quotes[rows]["ask_ticks"]) / 2 - PRICE / TICK_POINTS

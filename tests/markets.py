@@ -9,7 +9,7 @@ import numpy as np
 from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.codes import OP_LIMIT
-from sim.kernel.state import ASKS, BIDS, TRADE_TAPE, TRADES
+from sim.kernel.state import ASKS, BIDS
 from sim.market import NO_PROGRAM, Market
 
 SECOND = 10**9
@@ -54,7 +54,7 @@ def deep(**options: object) -> Market:
 
 
 def trades(m: Market) -> np.ndarray:
-    return m.tape(TRADE_TAPE, TRADES)
+    return m.trades()
 
 
 def program(

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pandas as pd
 
-from sim.kernel.state import QUOTE_COLUMNS, TRADE_COLUMNS
+from sim.kernel.state import QUOTE, TRADE
 from sim.units import DAY, HOUR, MINUTE, SECOND
 
 OPEN, CLOSE = 9 * HOUR + 30 * MINUTE, 16 * HOUR
@@ -68,8 +68,8 @@ class Tape:
         """The tables of the run."""
         agents = [[OPEN, owner, f"agent[{owner}]", group, group] for owner, group in GROUPS.items()]
         return {
-            "trades": pd.DataFrame(self.trades, columns=TRADE_COLUMNS, dtype="int64"),
-            "quotes": pd.DataFrame(self.quotes, columns=QUOTE_COLUMNS, dtype="int64"),
+            "trades": pd.DataFrame(self.trades, columns=TRADE.names, dtype="int64"),
+            "quotes": pd.DataFrame(self.quotes, columns=QUOTE.names, dtype="int64"),
             "decisions": pd.DataFrame(self.decisions, columns=DECISIONS).astype({"decision": "int64"}),
             "agents": pd.DataFrame(agents, columns=["time_ns", "agent", "name", "crowd", "group"]),
             "bars": pd.DataFrame(self.bars, columns=BARS).astype(dict.fromkeys(BARS[1:], float)),

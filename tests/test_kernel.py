@@ -34,31 +34,14 @@ from sim.kernel.state import (
     BIDS,
     EVENT_DELETE,
     EVENT_NEW,
-    EVENT_TAPE,
     EVENTS,
     LIVE,
     LOGGING,
     ORDER_TOP,
     PAGE_TOP,
-    Q_ASK,
-    Q_ASK_SIZE,
-    Q_BID,
-    Q_BID_SIZE,
-    Q_DECISION,
-    Q_TIME,
-    QUOTE_TAPE,
     QUOTES,
     SEQ,
     STOPS,
-    T_CAUSE,
-    T_DECISION,
-    T_PRICE,
-    T_SEQ,
-    T_SIDE,
-    T_SIZE,
-    T_TAKER,
-    T_TIME,
-    TRADE_TAPE,
     TRADES,
     TREE_OFFSETS,
     TREE_START,
@@ -75,7 +58,7 @@ HERE = Path(__file__).parent
 def taken(m: Market, owner: int) -> int:
     """Contracts that an owner took."""
     rows = trades(m)
-    return int(rows[rows[:, T_TAKER] == owner, T_SIZE].sum())
+    return int(rows["size"][rows["taker"] == owner].sum())
 
 
 def work(m: Market, size: int, *, side: int = BIDS, pov: float = 0.0, child: float = 3.5, **columns: int):
@@ -287,8 +270,8 @@ def test_auction_trades_the_most_it_can_at_one_price(orders: list[tuple[int, int
     assert volume == max((volume_at(orders, at) for _, at, _, _ in orders), default=0)
     assert m.open_auction() == volume
     made = trades(m)[start:]
-    assert made[:, T_SIZE].sum() == volume
-    assert set(made[:, T_PRICE].tolist()) <= {price}
+    assert made["size"].sum() == volume
+    assert set(made["price_ticks"].tolist()) <= {price}
     if volume:
         assert volume_at(orders, int(price)) == volume
     bid, ask = m.best(BIDS)[0], m.best(ASKS)[0]
@@ -316,7 +299,7 @@ def test_auction_keeps_time_priority_and_takes_limit_orders_alone() -> None:
     assert m.count(TRADES) == 0
     assert m.open_auction() == 7
     assert (m.position(2), m.position(3), m.position(4)) == (5, 2, -7)
-    assert trades(m)[0, T_PRICE] == 1000, "the price at which a rest stands"
+    assert trades(m)[0]["price_ticks"] == 1000, "the price at which a rest stands"
 
 
 def test_volume_of_an_auction_is_not_in_the_volume_rate() -> None:
@@ -357,7 +340,7 @@ def test_latent_orders_come_and_live_as_their_marks_say() -> None:
     rate, life, reach = 5.0, 3.0, 40
     program(m, k.LATENT, {k.RATE: rate, k.REACH: reach, k.SIZE: 5.0, k.LIFE: life})
     m.advance(60 * SECOND)
-    events = m.tape(EVENT_TAPE, EVENTS)[2:]
+    events = m.events()[2:]
     new = events[events[:, 1] == EVENT_NEW]
     gone = {int(row[2]): int(row[0]) for row in events[events[:, 1] == EVENT_DELETE]}
     expected = []
@@ -386,7 +369,7 @@ def test_a_stream_that_is_adjusted_keeps_its_candidates() -> None:
         m.advance(30 * SECOND)
         m.adjust(handle, params | {getattr(k, name): param for name, param in change.items()})
         m.advance(60 * SECOND)
-        events = m.tape(EVENT_TAPE, EVENTS)[2:]
+        events = m.events()[2:]
         return events[events[:, 1] == EVENT_NEW] if kind == k.LATENT else trades(m)
 
     whole, small = adjusted(k.LATENT), adjusted(k.LATENT, SIZE=2.0)
@@ -398,8 +381,8 @@ def test_a_stream_that_is_adjusted_keeps_its_candidates() -> None:
 
     every, some = adjusted(k.NOISE), adjusted(k.NOISE, CAP=4.0)
     kept = {index for index, now in until(60, 20.0) if now <= 30 * SECOND or draws.uniform(KEY, index, 1) < 0.25}
-    assert every[:, 0].tolist() == [now for _, now in until(60, 20.0)]
-    assert some[:, 0].tolist() == [now for index, now in until(60, 20.0) if index in kept]
+    assert every["time_ns"].tolist() == [now for _, now in until(60, 20.0)]
+    assert some["time_ns"].tolist() == [now for index, now in until(60, 20.0) if index in kept]
 
 
 @pytest.mark.parametrize("pace", [1.0, 0.3])
@@ -416,7 +399,7 @@ def test_noise_is_thinned_from_the_same_candidates(pace: float) -> None:
         if draws.uniform(KEY, index, 1) * cap < pace:
             side = draws.hashed(KEY, index, 2) & 1
             expected.append((now, draws.geometric(KEY, index, 3, draws.geometric_scale(3.5)), 1 - 2 * side))
-    assert trades(m)[:, [T_TIME, T_SIZE, T_SIDE]].tolist() == [list(row) for row in expected]
+    assert trades(m)[["time_ns", "size", "side"]].tolist() == [tuple(row) for row in expected]
 
 
 def test_takers_shun_a_wide_spread() -> None:
@@ -429,7 +412,7 @@ def test_takers_shun_a_wide_spread() -> None:
     m.advance(20 * SECOND)
     expected = [now for index, now in until(20, 30.0) if draws.uniform(KEY, index, 5) * spread < 1]
     assert len(expected) > 100
-    assert trades(m)[:, T_TIME].tolist() == expected
+    assert trades(m)["time_ns"].tolist() == expected
 
 
 def test_selective_takers_take_the_best_queue_to_its_last_contract() -> None:
@@ -439,9 +422,9 @@ def test_selective_takers_take_the_best_queue_to_its_last_contract() -> None:
     m.w.stats[0, k.S_PACE] = 1.0
     program(m, k.NOISE, {k.RATE: 10.0, k.CAP: 1.0, k.SIZE: 50.0, k.SELECTIVE: 1.0})
     m.advance(5 * SECOND)
-    bought = trades(m)[trades(m)[:, T_SIDE] == 1]
-    assert bought[0, [T_PRICE, T_SIZE]].tolist() == [1001, 1]
-    assert set(bought[1:, T_PRICE].tolist()) == {1002}
+    bought = trades(m)[trades(m)["side"] == 1]
+    assert bought[0][["price_ticks", "size"]].tolist() == (1001, 1)
+    assert set(bought[1:]["price_ticks"].tolist()) == {1002}
 
 
 @pytest.mark.filterwarnings("ignore:divide by zero")
@@ -540,9 +523,9 @@ def test_child_waits_for_the_best_queue_and_keeps_its_size() -> None:
     m.send(1, OP_LIMIT, side=ASKS, price=1003, size=100)
     work(m, 20, child=10**6)
     m.advance(600 * SECOND)
-    assert trades(m)[:, T_PRICE].tolist() == [1001, 1002, 1003]
-    assert trades(m)[:, T_SIZE].tolist() == [2, 1, 17]
-    assert len(set(trades(m)[:, T_TIME].tolist())) == 3, "each child takes no more than the best queue"
+    assert trades(m)["price_ticks"].tolist() == [1001, 1002, 1003]
+    assert trades(m)["size"].tolist() == [2, 1, 17]
+    assert len(set(trades(m)["time_ns"].tolist())) == 3, "each child takes no more than the best queue"
 
 
 @pytest.mark.parametrize("side", [BIDS, ASKS])
@@ -682,10 +665,11 @@ def test_looks_close_a_wide_spread_by_up_to_half_at_a_time() -> None:
     m.w.stats[0, k.S_SIGMA2] = 256.0
     program(m, k.LADDER, LADDER | {k.RATE: 1e-9})
     m.advance(5 * SECOND)
-    quotes = m.tape(QUOTE_TAPE, QUOTES)[1:]
-    gaps = (quotes[:, Q_ASK] - quotes[:, Q_BID]).tolist()
+    quotes = m.quotes()[1:]
+    gaps = (quotes["ask_ticks"] - quotes["bid_ticks"]).tolist()
     assert (gaps[0], gaps[-1]) == (200, 1)
-    assert quotes[0, Q_BID] < quotes[-1, Q_BID] < quotes[-1, Q_ASK] < quotes[0, Q_ASK], "from both sides"
+    bid, ask = quotes["bid_ticks"], quotes["ask_ticks"]
+    assert bid[0] < bid[-1] < ask[-1] < ask[0], "from both sides"
     assert all(1 <= gap - after <= 1 + (gap - 1) // 2 for gap, after in itertools.pairwise(gaps))
     assert len(gaps) < 40
 
@@ -783,8 +767,9 @@ def test_changes_of_the_best_prices_have_the_sizes_of_their_moment() -> None:
     for side, price, size in ((BIDS, 1000, 3), (ASKS, 1002, 4), (ASKS, 1001, 5), (ASKS, 1002, 2)):
         m.send(1, OP_LIMIT, side=side, price=price, size=size)
     m.send(2, OP_MARKET, side=BIDS, size=5)
-    quotes = m.tape(QUOTE_TAPE, QUOTES)[:, [Q_BID, Q_BID_SIZE, Q_ASK, Q_ASK_SIZE]]
-    assert quotes.tolist() == [[1000, 3, 0, 0], [1000, 3, 1002, 4], [1000, 3, 1001, 5], [1000, 3, 1002, 6]]
+    quotes = m.quotes()[["bid_ticks", "bid_size", "ask_ticks", "ask_size"]]
+    expected = [(1000, 3, 0, 0), (1000, 3, 1002, 4), (1000, 3, 1001, 5), (1000, 3, 1002, 6)]
+    assert quotes.tolist() == expected
 
 
 def test_an_auction_clears_its_own_book() -> None:
@@ -810,7 +795,7 @@ def test_events_of_a_second_book_have_their_direction() -> None:
     m.open_auction(1)
     for side, price in ((BIDS, 1000), (ASKS, 1001)):
         m.send(1, OP_LIMIT, side=side, price=price, size=1, book=1)
-    assert m.tape(EVENT_TAPE, EVENTS)[:, [4, 5]].tolist() == [[1000, 1], [1001, -1]]
+    assert m.events()[:, [4, 5]].tolist() == [[1000, 1], [1001, -1]]
 
 
 # Alarms, buffers
@@ -824,11 +809,12 @@ def test_kernel_returns_at_the_message_that_crosses_a_level() -> None:
         seen = m.count(QUOTES)
         m.set_alarms(low, high)
         assert m.advance(3600 * SECOND) == k.PRICE
-        rows = m.tape(QUOTE_TAPE, QUOTES)[seen:]
-        both = rows[(rows[:, Q_BID] != 0) & (rows[:, Q_ASK] != 0)]
-        beyond = (both[:, [Q_BID, Q_ASK]].sum(axis=1) <= low) | (both[:, [Q_BID, Q_ASK]].sum(axis=1) >= high)
+        rows = m.quotes()[seen:]
+        both = rows[(rows["bid_ticks"] != 0) & (rows["ask_ticks"] != 0)]
+        mid2 = both["bid_ticks"] + both["ask_ticks"]
+        beyond = (mid2 <= low) | (mid2 >= high)
         assert beyond.tolist() == [False] * (len(both) - 1) + [True]
-        assert both[-1, Q_TIME] == m.now
+        assert both[-1]["time_ns"] == m.now
 
 
 def test_kernel_returns_at_a_watched_fill() -> None:
@@ -838,7 +824,7 @@ def test_kernel_returns_at_a_watched_fill() -> None:
     m.watch(5, True)
     assert m.advance(3600 * SECOND) == k.FILL
     assert m.position(5) == 1
-    assert trades(m)[-1, T_TIME] == m.now
+    assert trades(m)[-1]["time_ns"] == m.now
     assert m.has_rung(5)
 
 
@@ -851,8 +837,8 @@ def test_tiny_buffers_grow_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -
     for m in (large, small):
         m.advance(120 * SECOND)
         m.check()
-    for tape in ((TRADE_TAPE, TRADES), (QUOTE_TAPE, QUOTES)):
-        assert np.array_equal(large.tape(*tape), small.tape(*tape))
+    assert np.array_equal(large.trades(), small.trades())
+    assert np.array_equal(large.quotes(), small.quotes())
     assert large.count(TRADES) > 500
     assert resting(large.b, 0) == resting(small.b, 0)
 
@@ -893,9 +879,9 @@ def test_a_stop_that_fires_names_the_message_that_reached_it(side: int) -> None:
         m.send(owner, OP_STOP, side=side, stop=1000 - step * away, size=size)
     assert m.count(STOPS) == 3
     m.send(5, OP_MARKET, side=side, size=1)
-    root, *rest = dict.fromkeys(trades(m)[:, T_SEQ].tolist())
+    root, *rest = dict.fromkeys(trades(m)["seq"].tolist())
     assert len(rest) == 3
-    causes = {(row[T_TAKER], row[T_SEQ]): row[T_CAUSE] for row in trades(m).tolist()}
+    causes = {(row["taker"], row["seq"]): row["cause"] for row in trades(m)}
     assert causes == {(5, root): 0, (2, rest[0]): root, (3, rest[1]): root, (4, rest[2]): rest[0]}
 
 
@@ -907,9 +893,9 @@ def test_modified_order_moves_the_price_for_the_decision_that_modified_it() -> N
     m2 = market()
     _, row, _ = m2.send(2, OP_LIMIT, side=BIDS, price=998, size=5, decision=41)
     m2.send(2, OP_MODIFY, row=row, price=999, size=5, decision=42)
-    assert m2.tape(QUOTE_TAPE, QUOTES)[:, Q_DECISION].tolist() == [41, 42]
+    assert m2.quotes()["decision"].tolist() == [41, 42]
     m2.send(3, OP_MARKET, side=ASKS, size=1, decision=50)
-    assert trades(m2)[0, [T_DECISION - 1, T_DECISION]].tolist() == [42, 50]
+    assert trades(m2)[["maker_decision", "taker_decision"]].tolist() == [(42, 50)]
 
 
 def test_halted_market_takes_nothing_but_cancels() -> None:

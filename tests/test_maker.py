@@ -17,7 +17,7 @@ from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.codes import OK, OP_CANCEL, OP_LIMIT, OP_MARKET
 from sim.kernel.ladder import key_of
-from sim.kernel.state import ASKS, BIDS, EVENT_NEW, EVENT_TAPE, EVENTS, QUOTE_TAPE, QUOTES, SEQ
+from sim.kernel.state import ASKS, BIDS, EVENT_NEW, EVENTS, SEQ
 from sim.market import Market, resting
 
 PLACES, SIGMA2 = 6, 256.0
@@ -162,7 +162,7 @@ def test_a_missing_contract_comes_back_after_the_looks_that_the_share_implies(re
         bids = np.zeros((0, 1))
         while not len(bids):
             m.advance(m.now + 60 * SECOND)
-            events = m.tape(EVENT_TAPE, EVENTS)[seen:]
+            events = m.events()[seen:]
             bids = events[(events[:, 1] == EVENT_NEW) & (events[:, 4] == 1000)]
         counts.append(count_until(looks_at_bids(key, LADDER[k.RATE]), int(bids[0, 0]) - start))
         m.stop_program(ladder)
@@ -208,7 +208,7 @@ def test_look_interrupted_by_an_alarm_goes_on_at_the_next_advance() -> None:
         in_a_look += bool(stopped.w.clock[k.QUOTING])
     assert in_a_look > 50
     assert resting(stopped.b, 0) == resting(straight.b, 0)
-    assert np.array_equal(stopped.tape(QUOTE_TAPE, QUOTES), straight.tape(QUOTE_TAPE, QUOTES))
+    assert np.array_equal(stopped.quotes(), straight.quotes())
     assert np.array_equal(trades(stopped), trades(straight))
     assert stopped.count(SEQ) == straight.count(SEQ)
 

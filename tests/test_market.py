@@ -15,7 +15,6 @@ from sim.analysis import domino_graph
 from sim.floor import pareto_mean
 from sim.kernel import world as k
 from sim.kernel.draws import pareto
-from sim.kernel.state import T_PRICE, T_SIZE, T_TIME, TRADE_TAPE, TRADES
 from sim.market import resting
 from sim.model import MarketModel
 from sim.trader import (
@@ -86,8 +85,8 @@ def at(probe: Probe, time_ns: int, *actions: Action) -> None:
 
 def fills(model: MarketModel) -> list[tuple[float, int]]:
     """Points and contracts of all trades."""
-    rows = model.market.tape(TRADE_TAPE, TRADES)
-    return [(price / 4, size) for price, size in rows[:, [T_PRICE, T_SIZE]].tolist()]
+    rows = model.market.trades()
+    return [(price / 4, size) for price, size in rows[["price_ticks", "size"]].tolist()]
 
 
 def answered(*actions: Action) -> tuple[MarketModel, Probe]:
@@ -184,7 +183,7 @@ def test_order_arrives_a_traders_latency_later() -> None:
     one.latency_ns = 250_000_000
     at(one, OPEN + SECOND, Market(5))
     run(model, 1)
-    assert model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist() == [OPEN + SECOND + 250_000_000]
+    assert model.market.trades()["time_ns"].tolist() == [OPEN + SECOND + 250_000_000]
 
 
 def test_every_message_takes_the_latency_and_orders_are_seen_once_they_have_arrived() -> None:
@@ -509,7 +508,7 @@ def test_activity_of_mid_session_holds_from_the_next_ten_seconds_on() -> None:
         two.ready = lambda view: [Activity(0.0, 2.0, 4.0, 0.5, 0.0), NoiseOrders(20.0, size=1.0, selective=0.0)]
         at(one, OPEN + 14 * SECOND, *actions)
         run(model, 1)
-        return model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME].tolist()
+        return model.market.trades()["time_ns"].tolist()
 
     before, after = times(), times(Activity(0.0, 1.0, 4.0, 0.05, 0.0))
     assert len(before) > 200
@@ -571,8 +570,8 @@ def test_view_knows_volume_and_volatility() -> None:
     """Three minutes of noise: the rate is that of the last minute within a factor of two."""
     model = made(QUIET)
     view = View(model, model.traders[0])
-    trades = model.market.tape(TRADE_TAPE, TRADES)
-    last = trades[trades[:, T_TIME] > view.now - MINUTE, T_SIZE].sum() / 60
+    trades = model.market.trades()
+    last = trades["size"][trades["time_ns"] > view.now - MINUTE].sum() / 60
     assert 0.5 < view.volume_rate / last < 2
     assert 0.1 < view.realised_vol < 50
 

@@ -22,15 +22,9 @@ from sim.kernel.state import (
     EVENT_DELETE,
     EVENT_FILL,
     EVENT_NEW,
-    EVENT_TAPE,
-    EVENTS,
     MID2,
     POSITION,
-    QUOTE_TAPE,
     QUOTES,
-    T_TIME,
-    TRADE_TAPE,
-    TRADES,
 )
 from sim.market import resting
 from sim.model import MarketModel
@@ -91,7 +85,7 @@ def test_order_events_add_up_to_the_book() -> None:
     """New orders less what was cancelled and executed of them is what rests, through the opening auction too."""
     model = made(CROWD, log_events=True)
     live: dict[int, int] = {}
-    for _, kind, order, size, *_ in model.market.tape(EVENT_TAPE, EVENTS)[:, :6].tolist():
+    for _, kind, order, size, *_ in model.market.events().tolist():
         if kind == EVENT_NEW:
             assert order not in live
             live[order] = size
@@ -102,7 +96,7 @@ def test_order_events_add_up_to_the_book() -> None:
             if live[order] == 0:
                 del live[order]
     assert live == {order: size for _, _, order, size in resting(model.market.b, 0)}
-    assert (model.market.tape(EVENT_TAPE, EVENTS)[:, 1] == EVENT_FILL).sum() > 1000
+    assert (model.market.events()[:, 1] == EVENT_FILL).sum() > 1000
 
 
 # Determinism
@@ -269,7 +263,7 @@ def falling(days: str = '["2025-11-20"]', end: str = "10:00", falls: tuple[float
 
 
 def trade_times(model: MarketModel) -> np.ndarray:
-    return model.market.tape(TRADE_TAPE, TRADES)[:, T_TIME]
+    return model.market.trades()["time_ns"]
 
 
 def test_fall_of_7_percent_halts_for_15_minutes_and_reopens_by_auction() -> None:
@@ -532,7 +526,7 @@ def test_decisions_say_why_and_which_prices() -> None:
     assert set(by_price["group"]) >= {"ctas", "dealers"}
     assert by_price["detail"].astype(float).between(6000, 7000).all()
     counts = model.market.count(QUOTES)
-    assert counts == len(quotes) == len(model.market.tape(QUOTE_TAPE, QUOTES))
+    assert counts == len(quotes) == len(model.market.quotes())
 
 
 LATE = (

@@ -28,7 +28,6 @@ from sim.analysis.observed import Day, Moments, moments
 from sim.analysis.readers import ReadError, ladders, read_bars, read_lobster, sized_quotes
 from sim.analysis.realism import LAWS, PROBE_TIMES, RESPONSE_LAGS, Row, judge
 from sim.cli import app
-from sim.kernel.state import EVENT_TAPE, EVENTS, QUOTE_COLUMNS, QUOTE_TAPE, QUOTES
 from sim.scenario import load
 from sim.trader import Ring
 from sim.units import HOUR, MINUTE, clock_ns
@@ -277,8 +276,7 @@ def small_market() -> tuple[np.ndarray, pd.DataFrame]:
     """Events and quotes of ten minutes of a small market."""
     m = busy(log_events=True)
     m.advance(600 * SECOND)
-    quotes = pd.DataFrame(m.tape(QUOTE_TAPE, QUOTES)[:, : len(QUOTE_COLUMNS)], columns=QUOTE_COLUMNS)
-    return m.tape(EVENT_TAPE, EVENTS)[:, :6].copy(), quotes
+    return m.events().copy(), pd.DataFrame(m.quotes())
 
 
 def replayed(events: np.ndarray) -> Iterator[tuple[int, dict[int, int], dict[int, int]]]:

@@ -25,7 +25,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from sim.kernel.state import Q_ASK, Q_BID, Q_TIME, QUOTE_TAPE, QUOTES
 from sim.model import MarketModel
 from sim.units import SECOND, TICK_POINTS
 from sim.view import View
@@ -79,10 +78,10 @@ def half_hours(levels: Sequence[float], days: int) -> Floats:
 
 
 def path_of(model: MarketModel) -> Floats:
-    quotes = model.market.tape(QUOTE_TAPE, QUOTES)
+    quotes = model.market.quotes()
     seconds = np.arange(0, model.market.now + 1, SECOND)
-    rows = np.searchsorted(quotes[:, Q_TIME], seconds, side="right") - 1
-    return (quotes[rows, Q_BID] + quotes[rows, Q_ASK]) * TICK_POINTS / 2
+    rows = np.searchsorted(quotes["time_ns"], seconds, side="right") - 1
+    return (quotes[rows]["bid_ticks"] + quotes[rows]["ask_ticks"]) * TICK_POINTS / 2
 
 
 def play(model: MarketModel) -> Days:

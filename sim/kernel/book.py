@@ -44,11 +44,16 @@ from sim.kernel.state import (
     BIDS,
     BUY_STOPS,
     CASH,
+    E_DIRECTION,
+    E_ORDER,
+    E_PRICE,
+    E_SIZE,
+    E_TIME,
+    E_TYPE,
     EVENT_DELETE,
     EVENT_FILL,
     EVENT_NEW,
     EVENT_REDUCE,
-    EVENT_TAPE,
     EVENTS,
     FREE_ORDER,
     HALTED,
@@ -69,7 +74,6 @@ from sim.kernel.state import (
     PAGE,
     PAGE_TOP,
     POSITION,
-    QUOTE_TAPE,
     QUOTES,
     RING,
     ROW,
@@ -78,10 +82,6 @@ from sim.kernel.state import (
     SEQ,
     STOPS,
     STP,
-    T_BOOK,
-    T_PRICE,
-    T_SEQ,
-    TRADE_TAPE,
     TRADES,
     WATCH,
 )
@@ -93,9 +93,9 @@ def room(b):
     live = b.counts[LIVE] + b.counts[STOPS]
     need = 2 * live + 4
     return (
-        b.counts[TRADES] + need <= b.tape.shape[1]
-        and b.counts[QUOTES] + need <= b.tape.shape[1]
-        and (b.counts[LOGGING] == 0 or b.counts[EVENTS] + 2 * need <= b.tape.shape[1])
+        b.counts[TRADES] + need <= b.trades.shape[0]
+        and b.counts[QUOTES] + need <= b.quotes.shape[0]
+        and (b.counts[LOGGING] == 0 or b.counts[EVENTS] + 2 * need <= b.events.shape[0])
         and b.counts[ORDER_TOP] + 2 <= b.orders.shape[0]
         and (b.counts[PAGE_TOP] + b.counts[STOPS] + 2) * PAGE <= b.levels.shape[0]
     )
@@ -108,12 +108,12 @@ def log(b, now, kind, row, size):
     n = b.counts[EVENTS]
     b.counts[EVENTS] = n + 1
     lane = b.orders[row].lane
-    b.tape[EVENT_TAPE, n, 0] = now
-    b.tape[EVENT_TAPE, n, 1] = kind
-    b.tape[EVENT_TAPE, n, 2] = b.orders[row].id
-    b.tape[EVENT_TAPE, n, 3] = size
-    b.tape[EVENT_TAPE, n, 4] = key_of(lane, b.orders[row].key)
-    b.tape[EVENT_TAPE, n, 5] = 1 if lane & 3 == BIDS else -1
+    b.events[n, E_TIME] = now
+    b.events[n, E_TYPE] = kind
+    b.events[n, E_ORDER] = b.orders[row].id
+    b.events[n, E_SIZE] = size
+    b.events[n, E_PRICE] = key_of(lane, b.orders[row].key)
+    b.events[n, E_DIRECTION] = 1 if lane & 3 == BIDS else -1
 
 
 @inline
@@ -183,19 +183,19 @@ def trade_at(b, now, book, row, price, side, size, order, owner, decision, cause
     maker = b.orders[row].owner
     n = np.uint32(b.counts[TRADES])
     b.counts[TRADES] = n + 1
-    b.tape[TRADE_TAPE, n, 0] = now
-    b.tape[TRADE_TAPE, n, 1] = book
-    b.tape[TRADE_TAPE, n, 2] = price
-    b.tape[TRADE_TAPE, n, 3] = size
-    b.tape[TRADE_TAPE, n, 4] = b.orders[row].id
-    b.tape[TRADE_TAPE, n, 5] = order
-    b.tape[TRADE_TAPE, n, 6] = maker
-    b.tape[TRADE_TAPE, n, 7] = owner
-    b.tape[TRADE_TAPE, n, 8] = b.orders[row].decision
-    b.tape[TRADE_TAPE, n, 9] = decision
-    b.tape[TRADE_TAPE, n, 10] = 1 - 2 * side
-    b.tape[TRADE_TAPE, n, 11] = b.counts[SEQ]
-    b.tape[TRADE_TAPE, n, 12] = cause
+    b.trades[n].time_ns = now
+    b.trades[n].book = book
+    b.trades[n].price_ticks = price
+    b.trades[n].size = size
+    b.trades[n].maker_id = b.orders[row].id
+    b.trades[n].taker_id = order
+    b.trades[n].maker = maker
+    b.trades[n].taker = owner
+    b.trades[n].maker_decision = b.orders[row].decision
+    b.trades[n].taker_decision = decision
+    b.trades[n].side = 1 - 2 * side
+    b.trades[n].seq = b.counts[SEQ]
+    b.trades[n].cause = cause
     if b.counts[LEDGER] != 0:
         bought = size * (1 - 2 * side)
         settle(b, book, owner, bought, price)
@@ -385,16 +385,16 @@ def note_quotes(b, now, book, owner, decision, cause):
         return
     n = np.uint32(b.counts[QUOTES])
     b.counts[QUOTES] = n + 1
-    b.tape[QUOTE_TAPE, n, 0] = now
-    b.tape[QUOTE_TAPE, n, 1] = book
-    b.tape[QUOTE_TAPE, n, 2] = bid
-    b.tape[QUOTE_TAPE, n, 3] = b.levels[level_at(b, book * LANES, MIRROR - bid)].volume if bid != 0 else 0
-    b.tape[QUOTE_TAPE, n, 4] = ask
-    b.tape[QUOTE_TAPE, n, 5] = b.levels[level_at(b, book * LANES + ASKS, ask)].volume if ask != 0 else 0
-    b.tape[QUOTE_TAPE, n, 6] = b.counts[SEQ]
-    b.tape[QUOTE_TAPE, n, 7] = owner
-    b.tape[QUOTE_TAPE, n, 8] = decision
-    b.tape[QUOTE_TAPE, n, 9] = cause
+    b.quotes[n].time_ns = now
+    b.quotes[n].book = book
+    b.quotes[n].bid_ticks = bid
+    b.quotes[n].bid_size = b.levels[level_at(b, book * LANES, MIRROR - bid)].volume if bid != 0 else 0
+    b.quotes[n].ask_ticks = ask
+    b.quotes[n].ask_size = b.levels[level_at(b, book * LANES + ASKS, ask)].volume if ask != 0 else 0
+    b.quotes[n].seq = b.counts[SEQ]
+    b.quotes[n].owner = owner
+    b.quotes[n].decision = decision
+    b.quotes[n].cause = cause
     b.books[book, BID] = bid
     b.books[book, ASK] = ask
     b.books[book, MOVED] = b.counts[SEQ]
@@ -441,10 +441,10 @@ def reached_by(b, book, row, root):
     """The message, `root` or one after it, since whose last trade the price has stood at or beyond a stop."""
     lane, key, found = b.orders[row].lane, b.orders[row].key, root
     n, later = b.counts[TRADES] - 1, 0
-    while n >= 0 and b.tape[TRADE_TAPE, n, T_SEQ] >= root:
-        message = b.tape[TRADE_TAPE, n, T_SEQ]
-        if message != later and b.tape[TRADE_TAPE, n, T_BOOK] == book:
-            if key_of(lane, b.tape[TRADE_TAPE, n, T_PRICE]) < key:
+    while n >= 0 and b.trades[n].seq >= root:
+        message = b.trades[n].seq
+        if message != later and b.trades[n].book == book:
+            if key_of(lane, b.trades[n].price_ticks) < key:
                 return found
             found = message
         later = message

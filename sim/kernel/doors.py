@@ -16,12 +16,12 @@ from sim.kernel.world import World
 
 @kernel
 def run(
-    table, pages, levels, orders, stops, books, counts, tape, owners,
+    table, pages, levels, orders, stops, books, counts, trades, quotes, events, owners,
     clock, wheel, nodes, programs, params, slots, stats, alarms, pending,
     until,
 ):  # fmt: skip
     """`sim.kernel.run.run`."""
-    b = Books(table, pages, levels, orders, stops, books, counts, tape, owners)
+    b = Books(table, pages, levels, orders, stops, books, counts, trades, quotes, events, owners)
     w = World(clock, wheel, nodes, programs, params, slots, stats, alarms, pending)
     return run_market(b, w, until)
 

@@ -23,10 +23,6 @@ from sim.kernel.state import (
     RING,
     ROW,
     SEQ,
-    T_BOOK,
-    T_SEQ,
-    T_SIZE,
-    TRADE_TAPE,
     TRADES,
 )
 from sim.kernel.wheel import first, node_room, release, schedule
@@ -141,7 +137,7 @@ def pulse(b, w, book):
     volume = 0.0
     while s[book, S_TRADES_SEEN] < b.counts[TRADES]:
         n = int(s[book, S_TRADES_SEEN])
-        volume += b.tape[TRADE_TAPE, n, T_SIZE] if b.tape[TRADE_TAPE, n, T_BOOK] == book else 0
+        volume += b.trades[n].size if b.trades[n].book == book else 0
         s[book, S_TRADES_SEEN] += 1
     s[book, S_VOLUME_RATE] += (volume - s[book, S_VOLUME_RATE]) / VOLUME_S
     s[book, S_PULSES] += 1
@@ -266,8 +262,8 @@ def act(b, w, kind, ref, ident):
 def taken(b, start, message):
     """Contracts that a message took from the book; its trades are the first on the tape from `start` on."""
     size, n = 0, np.uint32(start)
-    while n < b.counts[TRADES] and b.tape[TRADE_TAPE, n, T_SEQ] == message:
-        size += b.tape[TRADE_TAPE, n, T_SIZE]
+    while n < b.counts[TRADES] and b.trades[n].seq == message:
+        size += b.trades[n].size
         n += 1
     return size
 

@@ -9,7 +9,7 @@ from sim.kernel.draws import exponential, geometric
 from sim.kernel.jit import inline
 from sim.kernel.ladder import key_of
 from sim.kernel.programs import LONGEST, affordable, again, best, book_of, is_live, stop, take, write
-from sim.kernel.state import MOVED, T_MAKER_ID, T_SIZE, T_TAKER_ID, TRADE_TAPE, TRADES
+from sim.kernel.state import MOVED, TRADES
 from sim.kernel.world import (
     NOW,
     P_CHILD,
@@ -81,8 +81,8 @@ def count_fills(b, w, p):
         return
     order = programs[p, P_ORDER]
     for n in range(programs[p, P_SEEN], b.counts[TRADES]):
-        if b.tape[TRADE_TAPE, n, T_MAKER_ID] == order or b.tape[TRADE_TAPE, n, T_TAKER_ID] == order:
-            programs[p, P_LEFT] -= b.tape[TRADE_TAPE, n, T_SIZE]
+        if b.trades[n].maker_id == order or b.trades[n].taker_id == order:
+            programs[p, P_LEFT] -= b.trades[n].size
     programs[p, P_SEEN] = b.counts[TRADES]
 
 

@@ -65,51 +65,42 @@ otherwise)."""
 messages, the last message's number, whether a watched owner had a fill, the row where the last entered order rests
 (0 = nowhere), whether events are logged and a ledger is kept."""
 
-(
-    T_TIME,
-    T_BOOK,
-    T_PRICE,
-    T_SIZE,
-    T_MAKER_ID,
-    T_TAKER_ID,
-    T_MAKER,
-    T_TAKER,
-    T_MAKER_DECISION,
-    T_DECISION,
-    T_SIDE,
-    T_SEQ,
-    T_CAUSE,
-) = range(13)
-TRADE_COLUMNS = [
-    "time_ns",
-    "book",
-    "price_ticks",
-    "size",
-    "maker_id",
-    "taker_id",
-    "maker",
-    "taker",
-    "maker_decision",
-    "taker_decision",
-    "side",
-    "seq",
-    "cause",
-]
-Q_TIME, Q_BOOK, Q_BID, Q_BID_SIZE, Q_ASK, Q_ASK_SIZE, Q_SEQ, Q_OWNER, Q_DECISION, Q_CAUSE = range(10)
-QUOTE_COLUMNS = [
-    "time_ns",
-    "book",
-    "bid_ticks",
-    "bid_size",
-    "ask_ticks",
-    "ask_size",
-    "seq",
-    "owner",
-    "decision",
-    "cause",
-]
-EVENT_COLUMNS = ["time_ns", "type", "order_id", "size", "price_ticks", "direction"]
-"""LOBSTER's event types: 1 new limit order, 2 partial cancel, 3 deletion, 4 execution of a resting order."""
+TRADE = np.dtype(
+    [
+        ("time_ns", np.int64),
+        ("book", np.int32),
+        ("price_ticks", np.int32),
+        ("size", np.int32),
+        ("maker_id", np.int32),
+        ("taker_id", np.int32),
+        ("maker", np.int32),
+        ("taker", np.int32),
+        ("maker_decision", np.int32),
+        ("taker_decision", np.int32),
+        ("side", np.int32),
+        ("seq", np.int32),
+        ("cause", np.int32),
+    ]
+)
+QUOTE = np.dtype(
+    [
+        ("time_ns", np.int64),
+        ("book", np.int32),
+        ("bid_ticks", np.int32),
+        ("bid_size", np.int64),
+        ("ask_ticks", np.int32),
+        ("ask_size", np.int64),
+        ("seq", np.int32),
+        ("owner", np.int32),
+        ("decision", np.int32),
+        ("cause", np.int32),
+    ],
+    align=True,
+)
+"""Rows of the tape: trades, and changes of the best quotes. Sizes of quotes are sums over orders."""
+E_TIME, E_TYPE, E_ORDER, E_SIZE, E_PRICE, E_DIRECTION = range(6)
+"""Columns of the order events, which are LOBSTER's, and their types: 1 new limit order, 2 partial cancel, 3 deletion,
+4 execution of a resting order."""
 EVENT_NEW, EVENT_REDUCE, EVENT_DELETE, EVENT_FILL = 1, 2, 3, 4
 
 MAX_PRICE = 2**31 - 1
@@ -129,7 +120,6 @@ TREE_OFFSETS = (
 TREE_WORDS = 2**18 + 2**13 + 2**8 + 2**3 + 1
 
 
-TRADE_TAPE, QUOTE_TAPE, EVENT_TAPE = range(3)
 POSITION, CASH, HIT, WATCH = range(4)
 """Last axis of `owners`: contracts held, ticks x contracts received, the last message that traded with an order of
 theirs, whether a fill of theirs rings (1) and has rung (RUNG)."""
@@ -151,8 +141,9 @@ class Books(NamedTuple):
     """(rows, 2): what only a waiting stop has, in its row of `orders`."""
     books: np.ndarray
     counts: np.ndarray
-    tape: np.ndarray
-    """(3, rows, 13): trades, quotes, events."""
+    trades: np.ndarray
+    quotes: np.ndarray
+    events: np.ndarray
     owners: np.ndarray
     """(owners + 1, books, 4): the ledger; owner 0 is nobody."""
 
@@ -167,7 +158,9 @@ def new_books(n_books: int, n_owners: int, *, orders: int = 1 << 14, pages: int 
         stops=np.zeros((orders, 2), np.int64),
         books=np.zeros((n_books, 16), np.int64),
         counts=np.zeros(15, np.int64),
-        tape=np.zeros((3, tape, 13), np.int64),
+        trades=records(tape, TRADE),
+        quotes=records(tape, QUOTE),
+        events=np.zeros((tape, 6), np.int64),
         owners=np.zeros((n_owners + 1, n_books, 4), np.int64),
     )
     state.counts[[ORDER_TOP, PAGE_TOP]] = 1

@@ -15,20 +15,6 @@ import numpy as np
 
 from sim.analysis.cascade import FROM_OUTSIDE
 from sim.analysis.tape import AUCTION, HALT
-from sim.kernel.state import (
-    Q_CAUSE,
-    Q_DECISION,
-    Q_OWNER,
-    Q_SEQ,
-    T_CAUSE,
-    T_DECISION,
-    T_MAKER_DECISION,
-    T_SEQ,
-    T_SIDE,
-    T_SIZE,
-    T_TAKER,
-    T_TAKER_ID,
-)
 
 
 class Dominoes:
@@ -73,7 +59,7 @@ class Dominoes:
             self._reserve(number)
             self._decider[number] = self._owner_code[trader.owner]
         seq, node = self._roots(trades, quotes)
-        self._remember(node[np.searchsorted(seq, quotes[:, Q_SEQ])], moves)
+        self._remember(node[np.searchsorted(seq, quotes["seq"])], moves)
         for number, _, _, ring, begin, end, *_ in decided:
             self._shares[number] = self._provokers(ring.kind, begin, end)
         self._traded(trades, seq, node)
@@ -88,10 +74,10 @@ class Dominoes:
 
         A node is a decision, by its number behind the sources, or else a source.
         """
-        columns = [quotes[:, [Q_SEQ, Q_CAUSE, Q_DECISION, Q_OWNER]], trades[:, [T_SEQ, T_CAUSE, T_DECISION, T_TAKER]]]
-        messages = np.concatenate(columns)
-        seq, first = np.unique(messages[:, 0], return_index=True)
-        _, cause, decision, owner = messages[first].T
+        pairs = ("seq", "seq"), ("cause", "cause"), ("decision", "taker_decision"), ("owner", "taker")
+        messages = np.array([np.concatenate([quotes[ours], trades[theirs]]) for ours, theirs in pairs])
+        seq, first = np.unique(messages[0], return_index=True)
+        _, cause, decision, owner = messages[:, first]
         rows = np.arange(len(seq))
         found = np.searchsorted(seq, cause)
         is_known = (found < rows) & (seq[np.minimum(found, rows)] == cause)
@@ -129,15 +115,15 @@ class Dominoes:
 
     def _traded(self, trades: np.ndarray, seq: np.ndarray, node: np.ndarray) -> None:
         """Credit what was traded to the sources behind it."""
-        bought = trades[:, T_SIZE] * trades[:, T_SIDE]
-        is_stop = (trades[:, T_TAKER_ID] != trades[:, T_SEQ]) & (trades[:, T_CAUSE] > 0)
+        bought = trades["size"] * trades["side"]
+        is_stop = (trades["taker_id"] != trades["seq"]) & (trades["cause"] > 0)
         for row in np.flatnonzero(is_stop):
-            place = np.searchsorted(seq, trades[row, T_CAUSE])
-            if place < len(seq) and seq[place] == trades[row, T_CAUSE]:
+            place = np.searchsorted(seq, trades[row]["cause"])
+            if place < len(seq) and seq[place] == trades[row]["cause"]:
                 provoker = self._source(node[place])
-                self.contracts[self._owner_code[trades[row, T_TAKER]], provoker] += trades[row, T_SIZE]
-        taken = np.where(is_stop, 0, trades[:, T_DECISION])
-        decision, contracts = np.concatenate([taken, trades[:, T_MAKER_DECISION]]), np.concatenate([bought, -bought])
+                self.contracts[self._owner_code[trades[row]["taker"]], provoker] += trades[row]["size"]
+        taken = np.where(is_stop, 0, trades["taker_decision"])
+        decision, contracts = np.concatenate([taken, trades["maker_decision"]]), np.concatenate([bought, -bought])
         numbers, place = np.unique(decision[decision > 0], return_inverse=True)
         net = np.bincount(place, contracts[decision > 0], len(numbers))
         before, shares = self._net[numbers], self._shares[numbers]

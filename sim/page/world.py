@@ -13,16 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.analysis.tape import AUCTION, HALF_TICK_POINTS, HALT, mid2_of
-from sim.kernel.state import (
-    POSITION,
-    Q_ASK,
-    Q_BID,
-    Q_OWNER,
-    QUOTE_TAPE,
-    QUOTES,
-    TRADE_TAPE,
-    TRADES,
-)
+from sim.kernel.state import POSITION
 from sim.model import MarketModel
 from sim.news import since_last_close
 from sim.options import OptionBook
@@ -139,7 +130,7 @@ class World:
         self._movers = [*self.groups, AUCTION, HALT]
         self._owner_code = np.array([self._movers.index(HALT), *map(self.groups.index, group_of)])
         self._mid2 = round(scenario.session.prior_close_points / HALF_TICK_POINTS)
-        self._seen = dict.fromkeys((TRADES, QUOTES), 0)
+        self._trades_seen = self._quotes_seen = 0
         self._decided = 0
         self._session, self._hours = -1, (0, 0)
 
@@ -174,7 +165,8 @@ class World:
         """Take in what the bar has left on the tape."""
         model = self._model
         self._volume += model.recorder.latest["volume"]
-        trades, quotes = self._new_rows(TRADE_TAPE, TRADES), self._new_rows(QUOTE_TAPE, QUOTES)
+        trades, quotes = model.market.trades(self._trades_seen), model.market.quotes(self._quotes_seen)
+        self._trades_seen, self._quotes_seen = self._trades_seen + len(trades), self._quotes_seen + len(quotes)
         entries = model.recorder.decisions_after(self._decided)
         self._decided += len(entries)
         self._decisions = tuple(_decision(entry) for entry in entries if entry[6])
@@ -182,23 +174,18 @@ class World:
         self._points += np.bincount(self._credited(quotes), moves, len(self._movers))
         self._dominoes.bar(trades, quotes, moves, entries)
 
-    def _new_rows(self, tape: int, entry: int) -> np.ndarray:
-        rows = self._model.market.tape(tape, entry)
-        start, self._seen[entry] = self._seen[entry], len(rows)
-        return rows[start:]
-
     def _moves(self, quotes: np.ndarray) -> np.ndarray:
         """Half ticks by which every row of quotes has moved the mid; none while a side is empty."""
-        mid2 = mid2_of(quotes[:, Q_BID], quotes[:, Q_ASK], self._mid2)
+        mid2 = mid2_of(quotes["bid_ticks"], quotes["ask_ticks"], self._mid2)
         moves = np.diff(mid2, prepend=self._mid2)
         self._mid2 += int(moves.sum())
         return moves
 
     def _credited(self, quotes: np.ndarray) -> np.ndarray:
         """Mover of every row of quotes: its owner's group, or the auction for the first of a session by nobody."""
-        movers = self._owner_code[quotes[:, Q_OWNER]]
+        movers = self._owner_code[quotes["owner"]]
         if self._is_opening and len(quotes):
-            movers[:1][quotes[:1, Q_OWNER] == 0] = self._movers.index(AUCTION)
+            movers[:1][quotes[:1]["owner"] == 0] = self._movers.index(AUCTION)
             self._is_opening = False
         return movers
 
