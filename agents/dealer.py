@@ -25,7 +25,7 @@ class OptionDealer(Trader):
         """How finely and how fast dealers hedge, and what they ask."""
 
         band_low_contracts: float = number(
-            20.0,
+            40.0,
             0,
             10_000,
             "contracts",
@@ -33,14 +33,14 @@ class OptionDealer(Trader):
             source="study; form: Whalley and Wilmott 1997",
         )
         band_high_contracts: float = number(
-            100.0, 0, 10_000, "contracts", "widest", source="study; form: Whalley and Wilmott 1997"
+            150.0, 0, 10_000, "contracts", "widest", source="study; form: Whalley and Wilmott 1997"
         )
         work_low_seconds: float = number(
             60.0, 1, 7200, "s", "shortest time over which a hedge is worked", source="study"
         )
         work_high_seconds: float = number(300.0, 1, 7200, "s", "longest", source="study")
         fast_minutes: tuple[float, float] = numbers(
-            (1.0, 5.0),
+            (3.0, 10.0),
             0.01,
             390,
             "min",

@@ -131,7 +131,10 @@ class NoiseTrader(Trader):
         return float(1 + self.p.surge * max(fallen_pct - self.p.surge_from_pct, 0.0))
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again after a move, or after a while."""
+        """Look again after a while, in a fall after a move, else where one that matters would begin."""
+        later = At(view.later(60 * self.p.review_minutes * (0.5 + self.draw.uniform())))
         step = self.p.review_points * (0.5 + self.draw.uniform())
-        later = view.later(60 * self.p.review_minutes * (0.5 + self.draw.uniform()))
-        return [At(later), Below(view.mid - step), Above(view.mid + step)]
+        if self.surge > 1.0:
+            return [later, Below(view.mid - step), Above(view.mid + step)]
+        begins = view.mid_ago(self.p.surge_minutes) / (1 + self.p.surge_from_pct / 100)
+        return [later, Below(min(begins, view.mid) - step)]

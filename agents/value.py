@@ -3,8 +3,8 @@
 Each is idle inside its own threshold, trades in proportion to the distance beyond it, and only up to what it may hold:
 limits to arbitrage (Shleifer and Vishny 1997). What was bought or sold beyond the threshold is kept until price is back
 at value (the state-dependent strategies of Farmer and Joshi 2002). Narrow thresholds keep a quiet day near value. After
-bad news value is a range: all wait for a price beyond it, to cover what they have sold, too. They then stop a fall, one
-after the other.
+bad news value is a range: all wait for a price beyond it, to cover what they have sold, too, but are glad to sell at
+the level what they have bought. They then stop a fall, one after the other.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.08, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            600.0,
+            700.0,
             0,
             1e5,
             "contracts/point/$M",
@@ -45,9 +45,9 @@ class ValueTrader(Trader):
             source="guess; form: Almgren and Chriss 2001, urgency",
         )
         caution_pct: float = number(
-            3.8, 0, 50, "%", "doubt of the level of value after news of the worst tone, in proportion", source="study"
+            4.2, 0, 50, "%", "doubt of the level of value after news of the worst tone, in proportion", source="study"
         )
-        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="guess")
+        every_seconds: float = number(120.0, 1, 23_400, "s", "mean time between two looks", source="guess")
         auction_contracts: float = number(
             2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side", source="study"
         )
@@ -79,13 +79,16 @@ class ValueTrader(Trader):
         return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
 
     def target(self, view: View) -> int:
-        """The position wanted at this distance from value; never a smaller one until price is past what it is worth."""
+        """The position wanted at this distance from value.
+
+        What was bought is kept until price is back at the level, what was sold until it is below the least it may be.
+        """
         limit = self.p.limit_contracts / self.crowd_size
         slope = self.p.slope_contracts * view.depth_musd / self.crowd_size
         wanted = round(max(-limit, min(slope * self.beyond(view), limit)))
-        least, most = self.worth(view)
-        pays = view.mid < most if view.position > 0 else view.mid > least
-        return max(view.position, wanted, key=abs) if pays else wanted
+        least, _ = self.worth(view)
+        keeps = view.mid < view.value if view.position > 0 else view.mid > least
+        return max(view.position, wanted, key=abs) if keeps else wanted
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Work towards the position wanted; what was offered in the auction is for the auction only."""
@@ -98,7 +101,7 @@ class ValueTrader(Trader):
         return [*unfilled, Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again in about a minute, without a position once price leaves the idle range; and at news."""
+        """Look again in a while, without a position once price leaves the idle range; and at news."""
         low, high = self.idle_range(view)
         if view.position == 0 == view.working and low < view.mid < high:
             return [Below(low), Above(high), OnNews()]

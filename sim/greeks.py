@@ -270,6 +270,24 @@ def strip_variance(strike: Floats, call: Floats, put: Floats) -> float:
 
 
 @njit(cache=True, nogil=True)
+def smile_variance(spot: float, term: Floats, shape: Floats, step: float, smallest: float) -> float:
+    """Total variance of the strip of one expiry on the smile, out to where no option is worth a bid.
+
+    Parameters
+    ----------
+    spot, term, shape, smallest
+        As for `quoted`.
+    step
+        Distance of the strikes, points.
+    """
+    reach = math.sqrt(term[1])
+    low, high = round(spot * math.exp(-10.0 * reach) / step), round(spot * math.exp(6.0 * reach) / step)
+    strike: Floats = step * np.arange(max(low - 2, 1), high + 3, dtype=np.float64)
+    call, put = quoted(spot, strike, term, shape, smallest)
+    return strip_variance(strike, call, put)
+
+
+@njit(cache=True, nogil=True)
 def _used(price: Floats, centre: int) -> Ints:
     """Rows of the options used: the centre and, going outward, those with a price up to the first two without."""
     used = np.arange(price.size) == centre

@@ -118,9 +118,9 @@ class Quotes:
         sigma = self.vols(spot, book.strike, row)
         return greeks.totals(spot, book.strike, self.term[0][row], sigma, book.is_call, contracts)
 
-    def quoted(self, spot: float, strike: greeks.Floats, row: int, smallest: float) -> greeks.Floats:
-        """Prices (2, k) of calls and puts of one expiry (`greeks.quoted`), unchecked; 0 below the `smallest` bid."""
-        return greeks.quoted(spot, strike, self.term[:, row], self.shape, smallest)
+    def strip_variance(self, spot: float, row: int, step: float, smallest: float) -> float:
+        """Total variance of the strip of one expiry (`greeks.smile_variance`)."""
+        return float(greeks.smile_variance(spot, self.term[:, row], self.shape, step, smallest))
 
     def black76(self, spot: float, strike: greeks.Floats, row: greeks.Ints, is_call: greeks.Bools) -> greeks.Greeks:
         """Prices (points) and greeks of options on this surface, checked and complete."""

@@ -21,12 +21,12 @@ settled at 16:00; rates are zero; strikes are 25 points apart for VIX, 5 for VIX
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
 from sim.clock import SESSION_MINUTES, YEAR_DAYS
-from sim.greeks import Floats, Ints, strip_variance
+from sim.greeks import Ints
 from sim.surface import Surface
 from sim.units import MINUTE
 
@@ -38,25 +38,14 @@ SMALLEST_BID = 0.05
 """Smallest price increment of an S&P 500 option, points."""
 
 
-class Strip(NamedTuple):
-    """Options of one expiry: strikes (k,) rising, call and put mid prices (k,) with 0 for no bid, minutes left."""
+def index(variance: Sequence[float], left: Sequence[float], minutes: float, year_minutes: float) -> float:
+    """Volatility index in percent: two strips interpolated (or extrapolated) to `minutes`, of `year_minutes` a year.
 
-    strike: Floats
-    call: Floats
-    put: Floats
-    minutes: float
-
-
-def total_variance(strip: Strip) -> float:
-    """Total variance to the expiry of a strip, sigma^2 T; 0 when it is over or no strike has two bids."""
-    return strip_variance(strip.strike, strip.call, strip.put) if strip.minutes > 0 else 0.0
-
-
-def index(near: Strip, later: Strip, minutes: float, year_minutes: float) -> float:
-    """Volatility index in percent: two strips interpolated (or extrapolated) to `minutes`, of `year_minutes` a year."""
-    share = (later.minutes - minutes) / (later.minutes - near.minutes)
-    variance = share * total_variance(near) + (1 - share) * total_variance(later)
-    return 100 * math.sqrt(max(variance, 0.0) * year_minutes / minutes)
+    `variance` is the total variance of the nearer and the later strip, `left` the minutes to their expiries.
+    """
+    share = (left[1] - minutes) / (left[1] - left[0])
+    total = share * variance[0] + (1 - share) * variance[1]
+    return 100 * math.sqrt(max(total, 0.0) * year_minutes / minutes)
 
 
 def vix(surface: Surface, now_ns: int, spot: float) -> float:
@@ -67,28 +56,22 @@ def vix(surface: Surface, now_ns: int, spot: float) -> float:
     after = int(np.searchsorted(minutes[rows], MONTH_MINUTES, side="right"))
     if not 0 < after < rows.size:
         raise ValueError("no quoted Fridays on both sides of 30 days")
-    near, later = _strips(surface, now_ns, spot, rows[after - 1 : after + 1], minutes, MONTH_STEP)
-    return index(near, later, MONTH_MINUTES, YEAR_MINUTES)
+    pair = rows[after - 1 : after + 1]
+    return index(
+        _variances(surface, now_ns, spot, pair, MONTH_STEP), minutes[pair].tolist(), MONTH_MINUTES, YEAR_MINUTES
+    )
 
 
 def vix1d(surface: Surface, now_ns: int, spot: float) -> float:
     """VIX1D of a surface, in percent, at an index level in points."""
     now = surface.session.days(now_ns)
     rows = np.flatnonzero(np.array(surface.expiry_ns) > now_ns)[:2]
-    minutes = np.zeros(surface.expiry.size)
-    minutes[rows] = [(surface.session.days(surface.expiry_ns[row]) - now) * SESSION_MINUTES for row in rows]
-    near, later = _strips(surface, now_ns, spot, rows, minutes, DAY_STEP)
-    return index(near, later, SESSION_MINUTES, SESSION_MINUTES * YEAR_DAYS)
+    left = [(surface.session.days(surface.expiry_ns[row]) - now) * SESSION_MINUTES for row in rows]
+    variances = _variances(surface, now_ns, spot, rows, DAY_STEP)
+    return index(variances, left, SESSION_MINUTES, SESSION_MINUTES * YEAR_DAYS)
 
 
-def _strips(surface: Surface, now_ns: int, spot: float, rows: Ints, minutes: Floats, step: float) -> list[Strip]:
-    """Strips of strikes `step` points apart, out to where no option is worth a bid."""
+def _variances(surface: Surface, now_ns: int, spot: float, rows: Ints, step: float) -> list[float]:
+    """Total variances of the strips of some expiries, strikes `step` points apart."""
     quotes = surface.at(now_ns)
-    strips = []
-    for row in rows:
-        reach = math.sqrt(quotes.term[1, row])
-        low, high = (round(spot * math.exp(z * reach) / step) for z in (-10, 6))
-        strike: Floats = step * np.arange(max(low - 2, 1), high + 3, dtype=np.float64)
-        call, put = quotes.quoted(spot, strike, row, SMALLEST_BID)
-        strips.append(Strip(strike, call, put, float(minutes[row])))
-    return strips
+    return [quotes.strip_variance(spot, row, step, SMALLEST_BID) for row in rows]

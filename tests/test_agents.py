@@ -429,10 +429,10 @@ def test_value_trader_holds_until_price_is_back_at_value(build: Any, mid: float,
 
 @pytest.mark.parametrize(
     ("mid", "position", "trade"),
-    [(6600.0, 0, 0), (6560.0, 0, 67), (6650.0, -200, 0), (6632.0, -200, 200), (6720.0, 200, 0)],
+    [(6600.0, 0, 0), (6560.0, 0, 67), (6650.0, -200, 0), (6632.0, -200, 200), (6690.0, 200, 0), (6701.0, 200, -200)],
 )
 def test_bad_news_makes_a_value_trader_wait(build: Any, mid: float, position: int, trade: int) -> None:
-    """A doubt of 1 %: it buys from 1 % below 6633 on, covers below 6633, and keeps what it has bought up to 6767."""
+    """A doubt of 1 %: it buys from 1 % below 6633 on, covers below 6633, and sells at 6700 what it has bought."""
     trader = build(ValueTrader, nearest_pct=1.0, furthest_pct=1.0, slope_contracts=2.0, caution_pct=2.0)
     assert ordered(trader.decide(Eyes(mid=mid, position=position, sentiment=-0.5), TIME)) == trade
     assert trader.worth(Eyes(sentiment=0.5)) == (6700.0, 6700.0), "good news makes nobody doubt"
@@ -663,7 +663,10 @@ def test_a_fall_draws_more_single_orders(build: Any, before: float, surge: float
     now = trader.decide(Eyes(before=before), Ring("below", 6699.0))
     assert now == ([replace(usual, surge=pytest.approx(surge))] if surge > 1 else [])
     assert not trader.decide(Eyes(before=before), Ring("below", 6698.0))
-    assert {type(alarm) for alarm in trader.alarms(Eyes())} == {At, Above, Below}
+    alarms = {type(alarm): alarm for alarm in trader.alarms(Eyes(before=before))}
+    assert set(alarms) == ({At, Above, Below} if surge > 1 else {At, Below})
+    begins = 6700.0 if surge > 1 else min(before / 1.005, 6700.0)
+    assert begins - 1.5 * trader.p.review_points <= alarms[Below].points <= begins - 0.5 * trader.p.review_points
 
 
 # Everyone together
