@@ -120,35 +120,28 @@ NO_PROGRAM = 0, -1
 def grown(b: Books) -> Books:
     """The books with buffers in which at least one more message fits. Amortised O(1) a message."""
     counts, spare = b.counts, 4 * int(b.counts[LIVE] + b.counts[STOPS]) + 64
+    trades, quotes, events = (int(counts[kind]) for kind in (TRADES, QUOTES, EVENTS))
     pages = int(counts[PAGE_TOP] + counts[STOPS]) + 64
     return b._replace(
-        trades=_longer_tape(b.trades, int(counts[TRADES]), spare),
-        quotes=_longer_tape(b.quotes, int(counts[QUOTES]), spare),
-        events=_longer_tape(b.events, int(counts[EVENTS]), spare),
-        orders=_longer(b.orders, 0, int(counts[ORDER_TOP]) + 64),
-        stops=_longer(b.stops, 0, int(counts[ORDER_TOP]) + 64),
-        pages=_longer(b.pages, 0, pages),
-        levels=_longer(b.levels, 0, pages * PAGE),
+        trades=_longer(b.trades, trades + spare, trades),
+        quotes=_longer(b.quotes, quotes + spare, quotes),
+        events=_longer(b.events, events + spare, events),
+        orders=_longer(b.orders, int(counts[ORDER_TOP]) + 64),
+        stops=_longer(b.stops, int(counts[ORDER_TOP]) + 64),
+        pages=_longer(b.pages, pages),
+        levels=_longer(b.levels, pages * PAGE),
     )
 
 
-def _longer(array: np.ndarray, axis: int, need: int) -> np.ndarray:
-    """The same array, or a copy of at least twice its length where an axis has fewer than `need` rows."""
-    if need <= array.shape[axis]:
+def _longer(array: np.ndarray, need: int, used: int | None = None) -> np.ndarray:
+    """The same array, or where it has fewer rows than `need` one of at least twice as many.
+
+    Only the first `used` rows are copied, all if None: the memory of rows that were never written stays untouched.
+    """
+    if need <= len(array):
         return array
-    shape = list(array.shape)
-    shape[axis] = max(2 * shape[axis], need)
-    longer = np.zeros_like(array, shape=shape)
-    longer[tuple(slice(0, size) for size in array.shape)] = array
-    return longer
-
-
-def _longer_tape(tape: np.ndarray, used: int, spare: int) -> np.ndarray:
-    """As `_longer`, but rows not yet written are not copied: their memory is never touched."""
-    if used + spare <= len(tape):
-        return tape
-    longer = np.zeros_like(tape, shape=(max(2 * len(tape), used + spare), *tape.shape[1:]))
-    longer[:used] = tape[:used]
+    longer, kept = np.zeros_like(array, shape=(max(2 * len(array), need), *array.shape[1:])), array[:used]
+    longer[: len(kept)] = kept
     return longer
 
 
@@ -368,7 +361,7 @@ class Market:
         """An empty row of `slots` for a new ladder."""
         if not self._free_slots:
             used = len(self.w.slots)
-            self.w = self.w._replace(slots=_longer(self.w.slots, 0, used + 1))
+            self.w = self.w._replace(slots=_longer(self.w.slots, used + 1))
             self._free_slots = list(range(len(self.w.slots) - 1, used - 1, -1))
         slot = self._free_slots.pop()
         self.w.slots[slot] = 0
@@ -487,9 +480,9 @@ class Market:
 def _grown_world(w: World) -> World:
     clock = w.clock
     return w._replace(
-        nodes=_longer(w.nodes, 0, int(clock[NODE_TOP] + clock[LATER]) + SPARE),
-        programs=_longer(w.programs, 0, int(clock[PROGRAM_TOP]) + 64),
-        params=_longer(w.params, 0, int(clock[PROGRAM_TOP]) + 64),
+        nodes=_longer(w.nodes, int(clock[NODE_TOP] + clock[LATER]) + SPARE),
+        programs=_longer(w.programs, int(clock[PROGRAM_TOP]) + 64),
+        params=_longer(w.params, int(clock[PROGRAM_TOP]) + 64),
     )
 
 
@@ -526,5 +519,5 @@ def replay_array(
         b = grown(b)
         done = replay(b, messages, row_of, codes, done)
     made = b.trades[: b.counts[TRADES]]
-    trades = np.column_stack([made[name].astype(np.int64) for name in ("maker_id", "taker_id", "price_ticks", "size")])
+    trades = np.column_stack([made[name] for name in ("maker_id", "taker_id", "price_ticks", "size")]).astype(np.int64)
     return trades, codes, np.array(resting(b, 0), np.int64).reshape(-1, 4)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from sim.kernel import draws
 from sim.kernel import world as k
 from sim.kernel.codes import OP_LIMIT
@@ -51,10 +49,6 @@ def deep(**options: object) -> Market:
     made.send(1, OP_LIMIT, side=BIDS, price=1000, size=MANY)
     made.send(1, OP_LIMIT, side=ASKS, price=1001, size=MANY)
     return made
-
-
-def trades(m: Market) -> np.ndarray:
-    return m.trades()
 
 
 def program(

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import KEY, LADDER, MANY, SECOND, busy, candidates, deep, market, program, trades
+from markets import KEY, LADDER, MANY, SECOND, busy, candidates, deep, market, program
 from scipy.stats import kstest
 
 import sim.market
@@ -57,7 +57,7 @@ HERE = Path(__file__).parent
 
 def taken(m: Market, owner: int) -> int:
     """Contracts that an owner took."""
-    rows = trades(m)
+    rows = m.trades()
     return int(rows["size"][rows["taker"] == owner].sum())
 
 
@@ -209,13 +209,13 @@ RUN = """
 import hashlib, sys
 sys.path.insert(0, {folder!r})
 from sim.kernel import draws
-from markets import busy, trades
+from markets import busy
 marks = [float(f(5, i, w, *more)) for i in range(400) for w in range(4) for f, more in (
     (draws.uniform, ()), (draws.exponential, ()), (draws.geometric, (2.97,)), (draws.pareto, (20.0, 6000.0, 1.5)))]
 print(hashlib.sha256(repr(marks).encode()).hexdigest())
 market = busy()
 market.advance(15 * 10**9)
-print(hashlib.sha256(trades(market).tobytes()).hexdigest(), len(trades(market)))
+print(hashlib.sha256(market.trades().tobytes()).hexdigest(), len(market.trades()))
 """
 
 
@@ -269,7 +269,7 @@ def test_auction_trades_the_most_it_can_at_one_price(orders: list[tuple[int, int
     price, volume = clearing(m.b, 0)
     assert volume == max((volume_at(orders, at) for _, at, _, _ in orders), default=0)
     assert m.open_auction() == volume
-    made = trades(m)[start:]
+    made = m.trades()[start:]
     assert made["size"].sum() == volume
     assert set(made["price_ticks"].tolist()) <= {price}
     if volume:
@@ -299,7 +299,7 @@ def test_auction_keeps_time_priority_and_takes_limit_orders_alone() -> None:
     assert m.count(TRADES) == 0
     assert m.open_auction() == 7
     assert (m.position(2), m.position(3), m.position(4)) == (5, 2, -7)
-    assert trades(m)[0]["price_ticks"] == 1000, "the price at which a rest stands"
+    assert m.trades()[0]["price_ticks"] == 1000, "the price at which a rest stands"
 
 
 def test_volume_of_an_auction_is_not_in_the_volume_rate() -> None:
@@ -370,7 +370,7 @@ def test_a_stream_that_is_adjusted_keeps_its_candidates() -> None:
         m.adjust(handle, params | {getattr(k, name): param for name, param in change.items()})
         m.advance(60 * SECOND)
         events = m.events()[2:]
-        return events[events[:, 1] == EVENT_NEW] if kind == k.LATENT else trades(m)
+        return events[events[:, 1] == EVENT_NEW] if kind == k.LATENT else m.trades()
 
     whole, small = adjusted(k.LATENT), adjusted(k.LATENT, SIZE=2.0)
     before = whole[:, 0] <= 30 * SECOND
@@ -399,7 +399,7 @@ def test_noise_is_thinned_from_the_same_candidates(pace: float) -> None:
         if draws.uniform(KEY, index, 1) * cap < pace:
             side = draws.hashed(KEY, index, 2) & 1
             expected.append((now, draws.geometric(KEY, index, 3, draws.geometric_scale(3.5)), 1 - 2 * side))
-    assert trades(m)[["time_ns", "size", "side"]].tolist() == [tuple(row) for row in expected]
+    assert m.trades()[["time_ns", "size", "side"]].tolist() == [tuple(row) for row in expected]
 
 
 def test_takers_shun_a_wide_spread() -> None:
@@ -412,7 +412,7 @@ def test_takers_shun_a_wide_spread() -> None:
     m.advance(20 * SECOND)
     expected = [now for index, now in until(20, 30.0) if draws.uniform(KEY, index, 5) * spread < 1]
     assert len(expected) > 100
-    assert trades(m)["time_ns"].tolist() == expected
+    assert m.trades()["time_ns"].tolist() == expected
 
 
 def test_selective_takers_take_the_best_queue_to_its_last_contract() -> None:
@@ -422,7 +422,7 @@ def test_selective_takers_take_the_best_queue_to_its_last_contract() -> None:
     m.w.stats[0, k.S_PACE] = 1.0
     program(m, k.NOISE, {k.RATE: 10.0, k.CAP: 1.0, k.SIZE: 50.0, k.SELECTIVE: 1.0})
     m.advance(5 * SECOND)
-    bought = trades(m)[trades(m)["side"] == 1]
+    bought = m.trades()[m.trades()["side"] == 1]
     assert bought[0][["price_ticks", "size"]].tolist() == (1001, 1)
     assert set(bought[1:]["price_ticks"].tolist()) == {1002}
 
@@ -523,9 +523,9 @@ def test_child_waits_for_the_best_queue_and_keeps_its_size() -> None:
     m.send(1, OP_LIMIT, side=ASKS, price=1003, size=100)
     work(m, 20, child=10**6)
     m.advance(600 * SECOND)
-    assert trades(m)["price_ticks"].tolist() == [1001, 1002, 1003]
-    assert trades(m)["size"].tolist() == [2, 1, 17]
-    assert len(set(trades(m)["time_ns"].tolist())) == 3, "each child takes no more than the best queue"
+    assert m.trades()["price_ticks"].tolist() == [1001, 1002, 1003]
+    assert m.trades()["size"].tolist() == [2, 1, 17]
+    assert len(set(m.trades()["time_ns"].tolist())) == 3, "each child takes no more than the best queue"
 
 
 @pytest.mark.parametrize("side", [BIDS, ASKS])
@@ -824,7 +824,7 @@ def test_kernel_returns_at_a_watched_fill() -> None:
     m.watch(5, True)
     assert m.advance(3600 * SECOND) == k.FILL
     assert m.position(5) == 1
-    assert trades(m)[-1]["time_ns"] == m.now
+    assert m.trades()[-1]["time_ns"] == m.now
     assert m.has_rung(5)
 
 
@@ -879,9 +879,9 @@ def test_a_stop_that_fires_names_the_message_that_reached_it(side: int) -> None:
         m.send(owner, OP_STOP, side=side, stop=1000 - step * away, size=size)
     assert m.count(STOPS) == 3
     m.send(5, OP_MARKET, side=side, size=1)
-    root, *rest = dict.fromkeys(trades(m)["seq"].tolist())
+    root, *rest = dict.fromkeys(m.trades()["seq"].tolist())
     assert len(rest) == 3
-    causes = {(row["taker"], row["seq"]): row["cause"] for row in trades(m)}
+    causes = {(row["taker"], row["seq"]): row["cause"] for row in m.trades()}
     assert causes == {(5, root): 0, (2, rest[0]): root, (3, rest[1]): root, (4, rest[2]): rest[0]}
 
 
@@ -895,7 +895,7 @@ def test_modified_order_moves_the_price_for_the_decision_that_modified_it() -> N
     m2.send(2, OP_MODIFY, row=row, price=999, size=5, decision=42)
     assert m2.quotes()["decision"].tolist() == [41, 42]
     m2.send(3, OP_MARKET, side=ASKS, size=1, decision=50)
-    assert trades(m2)[["maker_decision", "taker_decision"]].tolist() == [(42, 50)]
+    assert m2.trades()[["maker_decision", "taker_decision"]].tolist() == [(42, 50)]
 
 
 def test_halted_market_takes_nothing_but_cancels() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markets import LADDER, SECOND, busy, candidates, market, program, trades
+from markets import LADDER, SECOND, busy, candidates, market, program
 
 from sim.kernel import draws
 from sim.kernel import world as k
@@ -209,7 +209,7 @@ def test_look_interrupted_by_an_alarm_goes_on_at_the_next_advance() -> None:
     assert in_a_look > 50
     assert resting(stopped.b, 0) == resting(straight.b, 0)
     assert np.array_equal(stopped.quotes(), straight.quotes())
-    assert np.array_equal(trades(stopped), trades(straight))
+    assert np.array_equal(stopped.trades(), straight.trades())
     assert stopped.count(SEQ) == straight.count(SEQ)
 
 

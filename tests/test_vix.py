@@ -110,6 +110,10 @@ def test_the_last_strike_with_a_bid_has_the_listed_ones_as_neighbours():
     assert total_variance(strip) == pytest.approx(2 * 7.5 / 100**2 * 1.0)
 
 
+def test_an_expired_strip_has_no_variance():
+    assert surface().at(CLOSE).strip_variance(SPOT, 0, 5.0, 0.05) == 0
+
+
 def test_vix_of_a_flat_background_is_near_it_and_above():
     """The smile lifts the variance of a strip by some 11 %, hence VIX by about a point."""
     flat = surface(start_vol=0.2, reversion_per_year=0.0)
