@@ -228,17 +228,23 @@ def quoted(spot: float, strike: Floats, term: Floats, shape: Floats, smallest: f
 
     Returns
     -------
-    (2, k) prices in points, calls and puts; 0 where an option is worth less than the smallest bid.
+    (2, k) prices in points, calls and puts; 0 where an option is worth less than the smallest bid, and beyond two
+    strikes in a row, from spot outward, that have not both a call and a put: strips end there.
     """
     years, variance = term
     out = np.zeros((2, strike.size))
-    for i in range(strike.size):
-        sigma = _vol(spot, strike[i], years, variance, shape)
-        delta, _, stdev, d2 = _greeks(spot, strike[i], years, sigma, True)
-        call = _price(spot, strike[i], delta, d2, True) if stdev > 0.0 else max(spot - strike[i], 0.0)
-        put = call - (spot - strike[i])
-        out[0, i] = call if call >= smallest else 0.0
-        out[1, i] = put if put >= smallest else 0.0
+    middle = np.searchsorted(strike, spot)
+    for step, nearest in ((-1, middle - 1), (1, middle)):
+        i, missing = nearest, 0
+        while 0 <= i < strike.size and missing < 2:
+            sigma = _vol(spot, strike[i], years, variance, shape)
+            delta, _, stdev, d2 = _greeks(spot, strike[i], years, sigma, True)
+            call = _price(spot, strike[i], delta, d2, True) if stdev > 0.0 else max(spot - strike[i], 0.0)
+            put = call - (spot - strike[i])
+            out[0, i] = call if call >= smallest else 0.0
+            out[1, i] = put if put >= smallest else 0.0
+            missing = 0 if min(call, put) >= smallest else missing + 1
+            i += step
     return out
 
 

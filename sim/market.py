@@ -17,7 +17,7 @@ from sim.kernel.book import clear, room
 from sim.kernel.codes import FULL, OP_CANCEL, OP_STOPLIMIT, STP_CANCEL_OLDEST
 from sim.kernel.doors import end_program, launch, run
 from sim.kernel.flow import stock
-from sim.kernel.ladder import key_of, level_at, next_key
+from sim.kernel.ladder import depth, key_of, level_at, next_key
 from sim.kernel.programs import derive
 from sim.kernel.replay import M_OWNER, replay
 from sim.kernel.run import deliver, pulse, world_room
@@ -41,7 +41,6 @@ from sim.kernel.state import (
     NO_KEY,
     ORDER_TOP,
     PAGE,
-    PAGE_BITS,
     PAGE_TOP,
     POSITION,
     QUOTES,
@@ -190,13 +189,9 @@ class Market:
 
     def levels(self, side: int, reach: int, book: int = 0) -> np.ndarray:
         """Prices in use among the `reach` best of a side (ticks), and the contracts at each, (n, 2), best first."""
-        lane, best = book * LANES + side, int(self.b.books[book, BEST + side])
-        steps = np.arange(min(reach, NO_KEY - best))
-        keys = best + steps
-        rows = (self.b.table[lane, keys >> PAGE_BITS] << PAGE_BITS) | (keys & (PAGE - 1))
-        prices = key_of(lane, best) + (steps if side == ASKS else -steps)
-        found = np.stack([prices, self.b.levels[rows]["volume"]], axis=1)
-        return found[found[:, 1] > 0]
+        best = int(self.b.books[book, BEST + side])
+        found = np.empty((min(reach, NO_KEY - best), 2), np.int64)
+        return found[: depth(self.b, book * LANES + side, best, found)]
 
     def position(self, owner: int, book: int = 0) -> int:
         """Contracts held."""

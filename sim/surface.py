@@ -42,6 +42,8 @@ SKEW_RANGE = (-0.2, 0.05)
 VOL_RANGE = (0.02, 3.0)
 """Background volatility is kept in here, whatever the spot does."""
 DAILY_DAYS = 14
+FRIDAY = 4
+"""Of `date.weekday`."""
 FRIDAY_DAYS = 72
 """Calendar days of daily expiries from the first day, and of Fridays after them."""
 FITTED = "fitted to VIX and VIX1D of 19 and 20 Nov 2025 (Cboe)"
@@ -143,6 +145,11 @@ class Surface:
     held
         Further expiry dates to be quoted, e.g. those of a book.
 
+    Attributes
+    ----------
+    expiry, expiry_ns, fridays
+        Quoted expiry dates, rising, their closes, and the rows of those that are Fridays.
+
     Raises
     ------
     ValueError
@@ -166,6 +173,7 @@ class Surface:
         days = sorted({*quoted_expiries(first_day), *np.array(list(held), dtype="datetime64[D]").tolist()})
         self.expiry, self._quoted = np.array(days, dtype="datetime64[D]"), frozenset(days)
         self.expiry_ns = [self.clock.close_ns(day) for day in days]
+        self.fridays = [row for row, day in enumerate(days) if day.weekday() == FRIDAY]
         self._expiries = np.array([(self.clock.days(ns) / clock.YEAR_DAYS, ns, 0.0) for ns in self.expiry_ns])
         self._skew = params.skew
         scheduled = list(events)
@@ -296,7 +304,7 @@ def quoted_expiries(first_day: date) -> list[date]:
     return [
         day
         for day in days
-        if clock.is_trading_day(day) and (day.weekday() == 4 or day < first_day + timedelta(days=DAILY_DAYS))
+        if clock.is_trading_day(day) and (day.weekday() == FRIDAY or day < first_day + timedelta(days=DAILY_DAYS))
     ]
 
 

@@ -21,12 +21,10 @@ settled at 16:00; rates are zero; strikes are 25 points apart for VIX, 5 for VIX
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 
-import numpy as np
-
 from sim.clock import SESSION_MINUTES, YEAR_DAYS
-from sim.greeks import Ints
 from sim.surface import Surface
 from sim.units import MINUTE
 
@@ -50,28 +48,25 @@ def index(variance: Sequence[float], left: Sequence[float], minutes: float, year
 
 def vix(surface: Surface, now_ns: int, spot: float) -> float:
     """VIX of a surface, in percent, at an index level in points; ValueError when 30 days are not bracketed."""
-    minutes = (np.array(surface.expiry_ns) - now_ns) / MINUTE
-    friday = surface.expiry.astype(np.int64) % 7 == 1  # day 0, 1 January 1970, was a Thursday
-    rows = np.flatnonzero(friday & (minutes > 0))
-    after = int(np.searchsorted(minutes[rows], MONTH_MINUTES, side="right"))
-    if not 0 < after < rows.size:
+    alive = [row for row in surface.fridays if surface.expiry_ns[row] > now_ns]
+    left = [(surface.expiry_ns[row] - now_ns) / MINUTE for row in alive]
+    after = bisect_right(left, MONTH_MINUTES)
+    if not 0 < after < len(alive):
         raise ValueError("no quoted Fridays on both sides of 30 days")
-    pair = rows[after - 1 : after + 1]
-    return index(
-        _variances(surface, now_ns, spot, pair, MONTH_STEP), minutes[pair].tolist(), MONTH_MINUTES, YEAR_MINUTES
-    )
+    pair = slice(after - 1, after + 1)
+    return index(_variances(surface, now_ns, spot, alive[pair], MONTH_STEP), left[pair], MONTH_MINUTES, YEAR_MINUTES)
 
 
 def vix1d(surface: Surface, now_ns: int, spot: float) -> float:
     """VIX1D of a surface, in percent, at an index level in points."""
     now = surface.session.days(now_ns)
-    rows = np.flatnonzero(np.array(surface.expiry_ns) > now_ns)[:2]
+    rows = [row for row, end in enumerate(surface.expiry_ns) if end > now_ns][:2]
     left = [(surface.session.days(surface.expiry_ns[row]) - now) * SESSION_MINUTES for row in rows]
     variances = _variances(surface, now_ns, spot, rows, DAY_STEP)
     return index(variances, left, SESSION_MINUTES, SESSION_MINUTES * YEAR_DAYS)
 
 
-def _variances(surface: Surface, now_ns: int, spot: float, rows: Ints, step: float) -> list[float]:
+def _variances(surface: Surface, now_ns: int, spot: float, rows: Sequence[int], step: float) -> list[float]:
     """Total variances of the strips of some expiries, strikes `step` points apart."""
     quotes = surface.at(now_ns)
     return [quotes.strip_variance(spot, row, step, SMALLEST_BID) for row in rows]

@@ -193,7 +193,11 @@ def test_quotes_of_an_expiry_are_its_prices_where_there_is_a_bid(sigma, years, s
     strike, shape = np.linspace(50.0, 150.0, 41), np.array([-0.12, 0.02, 6.0])
     term = np.array([years, sigma**2 * years])
     vols = smile(100.0, strike, np.zeros(41, dtype=np.int64), term[:, np.newaxis], shape)
-    for prices, is_call in zip(quoted(100.0, strike, term, shape, smallest), (True, False), strict=True):
-        exact = black76(100.0, strike, years, vols, is_call).price
-        near = np.abs(exact - smallest) < 1e-9
-        assert prices[~near] == pytest.approx(np.where(exact < smallest, 0.0, exact)[~near], abs=1e-11)
+    call, put = quoted(100.0, strike, term, shape, smallest)
+    exact = black76(100.0, strike, years, vols, strike >= 100.0).price
+    clear = np.abs(exact - smallest) > 1e-9
+    outside = np.where(strike >= 100.0, call, put)
+    assert outside[clear] == pytest.approx(np.where(exact < smallest, 0.0, exact)[clear], abs=1e-11)
+    both = (call > 0) & (put > 0)
+    assert (both == (outside > 0))[clear].all()
+    assert (call - put)[both] == pytest.approx((100.0 - strike)[both], abs=1e-11)

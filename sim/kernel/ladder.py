@@ -116,6 +116,19 @@ def next_key(b, lane, key):
     return NO_KEY if page < 0 else next_key_of_page(b, lane, page)
 
 
+@kernel
+def depth(b, lane, key, out):
+    """Fill `out`, (reach, 2), with price and contracts of the levels in use among `reach` keys from `key`; how many."""
+    used = 0
+    for near in range(key, key + len(out)):
+        level = level_at(b, lane, near)
+        if b.levels[level].count != 0:
+            out[used, 0] = key_of(lane, near)
+            out[used, 1] = b.levels[level].volume
+            used += 1
+    return used
+
+
 @inline
 def next_key_of_page(b, lane, page):
     level = b.table[lane, page] << PAGE_BITS
