@@ -8,9 +8,6 @@ Odean 2008; volume against the size of a move: Karpoff 1987).
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
-
-from pydantic import model_validator
 
 from sim.trader import (
     Above,
@@ -83,14 +80,6 @@ class NoiseTrader(Trader):
         review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
         u_base: float = number(0.82, 0, 10, "1", "pace at midday", source="study")
         u_rise: float = number(0.75, 0, 10, "1", "more at the open and at the close", source="study")
-
-        @model_validator(mode="after")
-        def _ranges_rise(self) -> Self:
-            if self.smallest_contracts > self.largest_contracts:
-                raise ValueError("smallest_contracts: above largest_contracts")
-            if self.participation[0] > self.participation[1]:
-                raise ValueError("participation: the first must not be above the second")
-            return self
 
     surge = 1.0
     """Single orders that come, over the usual."""

@@ -319,7 +319,7 @@ def load_run(folder: str | Path) -> Run:
     for name in FILES:
         if not (folder / name).is_file():
             raise RecordError(f"{folder}: no run folder, {name} is missing")
-    provenance, summary = _read_json(folder / "provenance.json"), _read_json(folder / "summary.json")
+    provenance, summary = _Facts(folder / "provenance.json"), _Facts(folder / "summary.json")
     scenario = load(folder / "scenario.toml")
     if (digest := provenance.get("scenario_digest")) != scenario.digest:
         raise ScenarioError(
@@ -327,9 +327,20 @@ def load_run(folder: str | Path) -> Run:
             f"recorded was {str(digest)[:12]}"
         )
     for key, kind in (("seed", int), ("tape_sha256", str)):
-        if not isinstance(provenance.get(key), kind):
-            raise RecordError(f"{folder / 'provenance.json'}: {key}: missing")
+        if not isinstance(provenance[key], kind):
+            raise RecordError(f"{folder / 'provenance.json'}: {key}: {provenance[key]!r} is no {kind.__name__}")
     return Run(folder, scenario, provenance, summary)
+
+
+class _Facts(dict[str, Any]):
+    """The contents of a JSON file of a run; asked for a key that it has not, it says so in one line."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(_read_json(path))
+        self._path = path
+
+    def __missing__(self, key: str) -> Any:
+        raise RecordError(f"{self._path}: {key}: missing")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import mesa
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 from pydantic_core import core_schema
 
 from sim.kernel import codes
@@ -389,6 +389,10 @@ def numbers(default: tuple[float, ...], low: float, high: float, unit: str, desc
     return field
 
 
+OPPOSITES = {"low": "high", "nearest": "furthest", "smallest": "largest"}
+"""Words in the names of two parameters of which the first must not be above the second."""
+
+
 def stream_key(seed: int, *parts: object) -> int:
     """Key of a random stream: an int64 that depends on the seed and the stream's name alone."""
     text = "/".join(map(str, (seed, *parts)))
@@ -439,9 +443,20 @@ class Trader(mesa.Agent):
     """
 
     class Params(BaseModel):
-        """Parameters of the crowd, from its table in the scenario."""
+        """Parameters of the crowd, from its table in the scenario; ranges rise, in a pair or by name (`OPPOSITES`)."""
 
         model_config = ConfigDict(frozen=True, extra="forbid")
+
+        @model_validator(mode="after")
+        def _ranges_rise(self) -> Self:
+            for name, field in type(self).model_fields.items():
+                value = getattr(self, name)
+                if field.annotation == tuple[float, float] and value[0] > value[1]:
+                    raise ValueError(f"{name}: the first must not be above the second")
+                other = "_".join(OPPOSITES.get(word, word) for word in name.split("_"))
+                if other != name and value > getattr(self, other, math.inf):
+                    raise ValueError(f"{name}: above {other}")
+            return self
 
     latency_ns: int = 0
     """Time that a message (an order, its cancel or change) takes from this trader to the book."""

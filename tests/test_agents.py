@@ -470,6 +470,9 @@ def test_what_the_auction_has_left_is_cancelled_at_the_open(build: Any, cls: Any
         (TrendFollower, {"first_points": (6700.0,)}, "one value each for every horizon"),
         (NoiseTrader, {"smallest_contracts": 9000.0}, "smallest_contracts: above largest_contracts"),
         (NoiseTrader, {"participation": (0.2, 0.1)}, "participation: the first must not be above the second"),
+        (OptionDealer, {"slow_minutes": (20.0, 10.0)}, "slow_minutes: the first must not be above the second"),
+        (OptionDealer, {"band_low_contracts": 500.0}, "band_low_contracts: above band_high_contracts"),
+        (ValueTrader, {"furthest_pct": 0.01}, "nearest_pct: above furthest_pct"),
     ],
 )
 def test_parameters_that_do_not_go_together_are_refused(cls: Any, params: dict[str, Any], problem: str) -> None:

@@ -195,10 +195,19 @@ def test_damage_is_told_in_one_line(scenario, folder):
         folder, lambda: resolved.write_text(text.replace("5.0", "true", 1))
     )
     resolved.write_text(text)
-    assert "seed: missing" in damaged(folder, lambda: provenance.write_text(json.dumps(facts | {"seed": None})))
+    assert "seed: None is no int" in damaged(folder, lambda: provenance.write_text(json.dumps(facts | {"seed": None})))
+    del facts["seed"]
+    assert "provenance.json: seed: missing" in damaged(folder, lambda: provenance.write_text(json.dumps(facts)))
     assert "provenance.json: not JSON" in damaged(folder, lambda: provenance.write_text("{"))
     assert "not a JSON object" in damaged(folder, lambda: provenance.write_text("[]"))
     assert "trades.parquet is missing" in damaged(folder, (folder / "trades.parquet").unlink)
+
+
+def test_a_number_that_the_summary_has_not_is_told_when_it_is_wanted(scenario, folder):
+    record(scenario, 7, folder)
+    (folder / "summary.json").write_text("{}")
+    with pytest.raises(RecordError, match=r"day/summary\.json: close: missing"):
+        load_run(folder).summary["close"]
 
 
 def test_a_missing_folder_is_told_from_its_neighbours(scenario, folder):

@@ -758,6 +758,8 @@ def test_the_table_is_written_as_csv_or_parquet(file, tmp_path, command):
         assert read(tmp_path / name)["seed"].tolist() == [1, 2]
     code, _, complaint = command("table", out, "--out", tmp_path / "a.txt")
     assert (code, complaint) == (2, f"thinbook: {tmp_path / 'a.txt'}: write a file that ends in .csv or .parquet\n")
+    code, _, complaint = command("table", out, "--out", out / "plan.parquet")
+    assert (code, complaint) == (2, f"thinbook: {out / 'plan.parquet'}: is the sweep's own; give another --out\n")
 
 
 # From Python, and from SQL

@@ -319,6 +319,8 @@ def write_table(folder: Path, file: Path) -> None:
     are is known when all parts are read.
     """
     check_table_name(file)
+    if file.resolve() == (folder / PLAN).resolve() or (folder / PARTS).resolve() in file.resolve().parents:
+        raise SweepError(f"{file}: is the sweep's own; give another --out")
     found = _pieces(folder)
     first = next(found)
     file.parent.mkdir(parents=True, exist_ok=True)
