@@ -78,26 +78,27 @@ class ValueTrader(Trader):
         low, high = self.idle_range(view)
         return max(low - view.mid, 0.0) - max(view.mid - high, 0.0)
 
-    def target(self, view: View) -> int:
-        """The position wanted at this distance from value.
+    def target(self, view: View, beyond: float) -> int:
+        """The position wanted so many points beyond the idle range.
 
         What was bought is kept until price is back at the level, what was sold until it is below the least it may be.
         """
         limit = self.p.limit_contracts / self.crowd_size
         slope = self.p.slope_contracts * view.depth_musd / self.crowd_size
-        wanted = round(max(-limit, min(slope * self.beyond(view), limit)))
+        wanted = round(max(-limit, min(slope * beyond, limit)))
         least, _ = self.worth(view)
         keeps = view.mid < view.value if view.position > 0 else view.mid > least
         return max(view.position, wanted, key=abs) if keeps else wanted
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Work towards the position wanted; what was offered in the auction is for the auction only."""
+        """Work towards the position wanted, by the close; what was offered in the auction is for it only."""
         unfilled = [Cancel(order) for order in view.orders] if ring.kind == "open" else []
-        trade = self.target(view) - view.position
+        beyond = self.beyond(view)
+        trade = self.target(view, beyond) - view.position
         if trade == view.working:
             return unfilled
-        until = view.later(60 * self.p.patience_minutes)
-        urgency = max(abs(self.beyond(view)) / view.value / (self.p.urgent_pct / 100), 1.0)
+        until = min(view.later(60 * self.p.patience_minutes), view.closes)
+        urgency = max(abs(beyond) / view.value / (self.p.urgent_pct / 100), 1.0)
         return [*unfilled, Work(trade, until_ns=until, pov=min(self.p.pov / self.crowd_size * urgency, 1.0))]
 
     def alarms(self, view: View) -> Iterable[Alarm]:

@@ -25,12 +25,13 @@ class VolControlFund(CloseTrader):
 
     def exposure(self, vol: float) -> float:
         """Exposure at a volatility."""
-        return float(min(self.p.largest_exposure, self.p.target_vol / vol))
+        cap, target = self.p.largest_exposure, self.p.target_vol
+        return cap if cap * vol <= target else target / vol
 
     def wanted(self, view: View) -> float:
         """Part of the change of exposure that today's move makes."""
         past = self.p.past_vol
         today = math.log(view.mid / view.prior_close) ** 2 * 252
-        now = math.sqrt(past**2 + (today - past**2) / self.p.memory_days)
+        now = math.sqrt(max(past**2 + (today - past**2) / self.p.memory_days, 0.0))
         change = self.exposure(now) - self.exposure(past)
         return contracts_of(self.p.assets_musd * change * self.p.same_day, view.mid)

@@ -75,6 +75,9 @@ class CalibrationTables(Table):
     def _is_whole(self) -> Self:
         if listed := next((factor.key for factor in self.factor if factor.range is None), None):
             raise ValueError(f"{listed}: a factor of a calibration has a range")
+        keys = [factor.key for factor in self.factor]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise ValueError(f"{twice}: set twice")
         return self
 
 
@@ -150,7 +153,10 @@ class Calibration:
     def own_places(self) -> list[float]:
         """Where the scenario's own values are."""
         content = tomllib.loads(load(self.path.parent / self.tables.scenario, self.tables.set).to_toml())
-        return [factor.place(value_at(content, factor.key)) for factor in self.tables.factor]
+        values = {key: value_at(content, key) for key in self.keys}
+        if odd := next((key for key, value in values.items() if not isinstance(value, int | float)), None):
+            raise CalibrationError(f"{odd}: the scenario has no number there to begin with")
+        return [factor.place(values[factor.key]) for factor in self.tables.factor]
 
     @cached_property
     def targets(self) -> list[Target]:
@@ -225,6 +231,7 @@ def read_calibration(path: Path) -> Calibration:
         if unknown := next((name for name in calibration.tables.leave_out if name not in names), None):
             near = did_you_mean(unknown, names) or f"; there are {', '.join(dict.fromkeys(names))}"
             raise CalibrationError(f"leave_out: no law or fact is called {unknown!r}{near}")
+        calibration.own_places()
         if not calibration.targets:
             raise CalibrationError("leave_out: no law or fact is left to aim at")
     except (CalibrationError, ScenarioError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -262,6 +269,7 @@ def search(
     from optuna.storages.journal import JournalFileBackend
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    _cut_torn_line(folder / JOURNAL)
     storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
     study = optuna.create_study(storage=storage, study_name=calibration.digest(), load_if_exists=True)
     done = [trial for trial in study.trials if trial.state.is_finished()]
@@ -277,6 +285,14 @@ def search(
         study.tell(trial, distance(offs(targets, worlds)))
     rows = [trial.params | {"distance": trial.value} for trial in study.trials if trial.state.is_finished()]
     return pd.DataFrame(rows)
+
+
+def _cut_torn_line(journal: Path) -> None:
+    """Take off a last line that a kill has left without its end."""
+    if journal.exists():
+        whole = journal.read_bytes().rpartition(b"\n")
+        with journal.open("r+b") as file:
+            file.truncate(len(whole[0] + whole[1]))
 
 
 def intervals(

@@ -127,8 +127,9 @@ class MarketModel(mesa.Model):
         opening = scenario.options.positions() if scenario.options else OptionBook.of([])
         start = self.hours[0]
         held = opening.expiry.tolist()
+        first, last, before = session.first_day, session.days[-1], start - DAY // 4
         self.surface = Surface(
-            scenario.surface, session.first_day, start - DAY // 4, session.prior_close_points, self.news.events(), held
+            scenario.surface, first, before, session.prior_close_points, self.news.events(), held, last
         )
         self.prior_close = self.session_open = session.prior_close_points
         self.vix = self.prior_vix = vix(self.surface, start, self.prior_close)

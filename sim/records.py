@@ -38,6 +38,8 @@ from sim.units import DAY
 
 FRAMES = ("bars", "trades", "quotes", "decisions", "agents", "depth")
 FILES = ("scenario.toml", "provenance.json", "summary.json", *(f"{name}.parquet" for name in FRAMES))
+WRITTEN = {*FILES, "report.html", "report.pdf", "figures", "lobster"}
+"""What a run folder may hold of ours; anything else is the user's, and stays where it is when a run is made again."""
 PACKAGES = ("thinbook", "mesa", "numba", "numpy", "pandas", "pyarrow", "pydantic", "scipy")
 CHECKOUT = Path(__file__).parents[1]
 
@@ -222,7 +224,7 @@ def write_run(
     """
     from sim.report.run import write_report  # matplotlib is not for every worker of a sweep
 
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     check_place(folder, scenario, seed)
     if missing := [name for name in FRAMES if name not in frames]:
         raise RecordError(f"{folder}: the table {missing[0]!r} is missing")
@@ -253,6 +255,7 @@ def _aside(folder: Path) -> Iterator[Path]:
     try:
         yield draft
         if folder.exists():
+            shutil.copytree(folder, draft, symlinks=True, dirs_exist_ok=True, ignore=_ours(folder))
             folder.rename(old)
         draft.rename(folder)
     except BaseException:
@@ -262,6 +265,11 @@ def _aside(folder: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _ours(folder: Path) -> Callable[[str, list[str]], set[str]]:
+    """Names in a run folder that are not the user's."""
+    return lambda place, names: WRITTEN.intersection(names) if Path(place) == folder else set()
 
 
 def _provenance(scenario: Scenario, seed: int, settings: Mapping[str, object]) -> dict[str, object]:

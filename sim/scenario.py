@@ -373,7 +373,7 @@ def _allowed(name: str | int, field: FieldInfo | None) -> str:
 
 
 def range_text(field: FieldInfo, name: str = "x") -> str:
-    """Allowed values of a field, such as "0 < depth_musd <= 10000"; empty where anything goes."""
+    """Allowed values of a field, such as "0.001 <= depth_musd <= 10000"; empty where anything goes."""
     choices = [choice for annotation in _annotations(field.annotation) for choice in _choices(annotation)]
     if choices:
         return " | ".join(map(str, choices))
@@ -410,7 +410,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def value_at(content: Mapping[str, Any], key: str) -> Any:
     """Value at a dotted key of a scenario's tables, None if it is not there."""
     head, _, rest = key.partition(".")
-    return value_at(content.get(head, {}), rest) if rest else content.get(head)
+    value = content.get(head)
+    return value_at(value if isinstance(value, Mapping) else {}, rest) if rest else value
 
 
 def error_line(error: Exception) -> str:

@@ -45,7 +45,7 @@ DAILY_DAYS = 14
 FRIDAY = 4
 """Of `date.weekday`."""
 FRIDAY_DAYS = 72
-"""Calendar days of daily expiries from the first day, and of Fridays after them."""
+"""Calendar days of daily expiries from the last day, and of Fridays after them."""
 FITTED = "fitted to VIX and VIX1D of 19 and 20 Nov 2025 (Cboe)"
 
 
@@ -144,6 +144,8 @@ class Surface:
         Scheduled events, each with a name of its own.
     held
         Further expiry dates to be quoted, e.g. those of a book.
+    last_day
+        The last day on which there is to be a VIX; `first_day` if None.
 
     Attributes
     ----------
@@ -164,13 +166,15 @@ class Surface:
         spot: float,
         events: Iterable[Event] = (),
         held: Iterable[date] = (),
+        last_day: date | None = None,
     ) -> None:
         self.params = params
         self.clock = clock.TradingClock(first_day, params.overnight)
         self.session = clock.TradingClock(first_day, 0.0)
         self.vol = params.start_vol
         self._now_ns, self._spot = now_ns, _positive(spot)
-        days = sorted({*quoted_expiries(first_day), *np.array(list(held), dtype="datetime64[D]").tolist()})
+        asked = np.array(list(held), dtype="datetime64[D]").tolist()
+        days = sorted({*quoted_expiries(first_day, last_day or first_day), *asked})
         self.expiry, self._quoted = np.array(days, dtype="datetime64[D]"), frozenset(days)
         self.expiry_ns = [self.clock.close_ns(day) for day in days]
         self.fridays = [row for row, day in enumerate(days) if day.weekday() == FRIDAY]
@@ -298,13 +302,14 @@ def arbitrage(quotes: Quotes, spot: float, strike: greeks.Floats) -> Arbitrage:
     return Arbitrage(float(density.min()), float(np.diff(variance, axis=0).min(initial=np.inf)))
 
 
-def quoted_expiries(first_day: date) -> list[date]:
-    """Dates always quoted: every trading day for two weeks from `first_day`, then every trading Friday for ten."""
-    days = (first_day + timedelta(days=ahead) for ahead in range(FRIDAY_DAYS + DAILY_DAYS))
+def quoted_expiries(first_day: date, last_day: date) -> list[date]:
+    """Dates always quoted: all trading days from the first one to two weeks after the last, then Fridays for ten."""
+    daily_days = (last_day - first_day).days + DAILY_DAYS
+    days = (first_day + timedelta(days=ahead) for ahead in range(daily_days + FRIDAY_DAYS))
     return [
         day
         for day in days
-        if clock.is_trading_day(day) and (day.weekday() == FRIDAY or day < first_day + timedelta(days=DAILY_DAYS))
+        if clock.is_trading_day(day) and (day.weekday() == FRIDAY or day < first_day + timedelta(days=daily_days))
     ]
 
 

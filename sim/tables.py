@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -25,6 +26,9 @@ from sim.surface import SurfaceParams
 from sim.units import DAY, clock_ns, moment_ns
 
 LONGEST_OPTION_DAYS = 3600
+LONGEST_SCENARIO_DAYS = 3500
+"""Options are quoted for some months after the last day, and the trading clock ends after ten years."""
+LOWEST_VALUE_POINTS = 1.0
 
 
 class Table(BaseModel):
@@ -89,6 +93,8 @@ class Session(Table):
     def _in_order(cls, days: tuple[date, ...]) -> tuple[date, ...]:
         if list(days) != sorted(set(days)):
             raise ValueError("the days must be in order, each once")
+        if (days[-1] - days[0]).days > LONGEST_SCENARIO_DAYS:
+            raise ValueError(f"the last day must be within {LONGEST_SCENARIO_DAYS} days of the first")
         for day in days:
             if not is_trading_day(day):
                 raise ValueError(f"{day}, a {day:%A}, is no trading day")
@@ -234,7 +240,7 @@ class Tables(Table):
     """All of a scenario file but its crowds."""
 
     title: str
-    depth_musd: float = Field(gt=0, le=10_000, description="notional at each best quote")
+    depth_musd: float = Field(ge=0.001, le=10_000, description="notional at each best quote")
     session: Session
     market: MarketRules = MarketRules()
     options: OptionMarket | None = None
@@ -253,12 +259,18 @@ class Tables(Table):
 
     @model_validator(mode="after")
     def _news_in_place(self) -> Self:
-        names = [item.name for item in self.news]
-        for item in self.news:
-            if names.count(item.name) > 1:
+        names, first = Counter(item.name for item in self.news), self.session.first_day
+        value = self.session.value_points
+        for item in sorted(self.news, key=lambda item: item.at_ns(first)):
+            if names[item.name] > 1:
                 raise ValueError(f"news: the name {item.name!r} is given twice")
-            if item.at_ns(self.session.first_day) < 0:
-                raise ValueError(f"news.{item.name}.at: {item.at!r} is before the first day, {self.session.first_day}")
+            if not 0 <= item.at_ns(first) < LONGEST_OPTION_DAYS * DAY:
+                raise ValueError(
+                    f"news.{item.name}.at: {item.at!r} is not in the ten years from the first day, {first}"
+                )
+            value = item.value_points or value * (1 + (item.value_pct or 0.0) / 100)
+            if not LOWEST_VALUE_POINTS <= value <= 1e6:
+                raise ValueError(f"news.{item.name}: takes the level of value to {value:.3g}, which is not 1 to 1e6")
         return self
 
 

@@ -416,6 +416,12 @@ def test_value_trader_is_in_a_hurry_in_proportion_to_what_there_is_to_gain(build
         assert work.pov == pytest.approx(share), beyond_pct
 
 
+def test_value_trader_works_its_position_in_ten_minutes_or_by_the_close(build: Any) -> None:
+    for now, until in [(NOW, NOW + 10 * 60 * 10**9), (CLOSES - 10**9, CLOSES)]:
+        (work,) = build(ValueTrader).decide(Eyes(mid=6500.0, now=now), TIME)
+        assert work.until_ns == until
+
+
 @pytest.mark.parametrize(
     ("mid", "position", "trade"),
     [(6650.0, 200, 0), (6699.0, 200, 0), (6610.0, 200, 30), (6701.0, 200, -200), (6750.0, -200, 0), (6790.0, 9, -239)],

@@ -101,7 +101,6 @@ def test_lobster_files_are_named_by_day_and_hours(scenario, folder):
 
 def test_a_run_replaces_itself(scenario, folder):
     record(scenario, 7, folder)
-    (folder / "note.txt").touch()
     record(scenario, 7, folder)
     assert contents(folder) == sorted([*records.FILES, REPORT])
     assert contents(folder.parent) == ["day"]
@@ -157,6 +156,27 @@ def test_a_failing_rename_brings_the_old_folder_back(scenario, folder, monkeypat
         record(scenario, 7, folder)
     assert contents(folder.parent) == ["day"]
     assert load_run(folder).seed == 7
+
+
+def test_what_the_user_has_put_into_a_run_folder_stays(scenario, folder):
+    record(scenario, 7, folder)
+    notes = folder / "notes" / "summary.json"
+    notes.parent.mkdir()
+    notes.write_text("mine")
+    (folder / "figures").mkdir()
+    record(scenario, 7, folder)
+    assert notes.read_text() == "mine"
+    assert not (folder / "figures").exists(), "they are of the old run"
+
+
+def test_a_link_to_a_folder_is_followed(scenario, folder):
+    target = folder.with_name("target")
+    target.mkdir(parents=True)
+    folder.symlink_to(target)
+    record(scenario, 7, folder)
+    assert folder.is_symlink()
+    assert contents(folder.parent) == ["day", "target"]
+    assert load_run(target).seed == 7
 
 
 # Verification

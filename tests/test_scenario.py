@@ -250,9 +250,9 @@ def test_an_unknown_group_is_refused(day):
     ("old", "new", "said"),
     [
         ("depth_musd", "depth", "depth: unknown key; did you mean 'depth_musd'?"),
-        ("5.0", "-5.0", "depth_musd: -5.0 should be greater than 0 (allowed: 0 < depth_musd <= 10000)"),
-        ("5.0", '"5"', "depth_musd: '5' should be a valid number (allowed: 0 < depth_musd <= 10000)"),
-        ("5.0", "true", "depth_musd: True should be a valid number (allowed: 0 < depth_musd <= 10000)"),
+        ("5.0", "-5.0", "depth_musd: -5.0 should be greater than or equal to 0.001 (allowed: 0.001 <= depth_musd"),
+        ("5.0", '"5"', "depth_musd: '5' should be a valid number (allowed: 0.001 <= depth_musd <= 10000)"),
+        ("5.0", "true", "depth_musd: True should be a valid number (allowed: 0.001 <= depth_musd <= 10000)"),
         ("5.0", "nan", "depth_musd: nan is not a finite number"),
         ("5.0", "-inf", "depth_musd: -inf is not a finite number"),
         ("5.0", "1e999", "depth_musd: inf is not a finite number"),
@@ -277,7 +277,12 @@ def test_an_unknown_group_is_refused(day):
         ),
         ("book.csv", "bok.csv", "options.book: there is no file 'bok.csv' in "),
         ("2025-11-20 10:40", "tomorrow", "news.speech.at: 'tomorrow' is no moment; write YYYY-MM-DD HH:MM"),
-        ("2025-11-20 10:40", "2025-11-18 10:40", "news.speech.at: '2025-11-18 10:40' is before the first day"),
+        ("2025-11-20 10:40", "9999-11-18 10:40", "news.speech.at: '9999-11-18 10:40' is not in the ten years from the"),
+        (
+            "2025-11-20 10:40",
+            "2025-11-18 10:40",
+            "news.speech.at: '2025-11-18 10:40' is not in the ten years from the first day",
+        ),
         ('"speech"', '"earnings"', "news: the name 'earnings' is given twice"),
         ("sentiment", "sentimant", "news.earnings.sentimant: unknown key; did you mean 'sentiment'?"),
         ("0.4", "4", "news.earnings.sentiment: 4 should be less than or equal to 1 (allowed: -1 <= sentiment <= 1)"),
@@ -454,7 +459,7 @@ def test_any_slip_of_the_keyboard_is_a_scenario_or_one_line(day, data):
 def test_a_description_has_value_unit_range_and_source(day):
     rows = {row.key: row[1:] for row in describe(load(day))}
     displayed, before = "notional at each best quote", "the close before the first day"
-    assert rows["depth_musd"] == ("5.0", "$M", "0 < x <= 10000", displayed, "a bank's desk note")
+    assert rows["depth_musd"] == ("5.0", "$M", "0.001 <= x <= 10000", displayed, "a bank's desk note")
     assert rows["session.prior_close_points"] == ("6617.32", "index points", "100 <= x <= 1000000", before, "exchange")
     assert rows["news.earnings.value_pct"][4] == "a guess"
     assert rows["news.earnings.sentiment"][4] == ""

@@ -122,7 +122,7 @@ def test_the_checker_leaves_out_what_is_over():
 
 
 def test_quoted_expiries_hold_every_day_then_every_friday():
-    days = quoted_expiries(DAY)
+    days = quoted_expiries(DAY, DAY)
     assert days[:3] == [date(2025, 11, 19), date(2025, 11, 20), date(2025, 11, 21)]
     assert date(2025, 11, 27) not in days  # Thanksgiving
     assert [day for day in days if day > date(2025, 12, 2)] == [

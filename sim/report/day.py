@@ -146,7 +146,7 @@ class Day:
         pending = [item for item in self.run.scenario.news if item.at_ns(first) > opens and item.event_variance]
         events = [Event(item.name, item.event_variance, item.at_ns(first)) for item in pending]
         held = self.book.expiry.tolist()
-        return Surface(scenario.surface, first, start, session.prior_close_points, events, held)
+        return Surface(scenario.surface, first, start, session.prior_close_points, events, held, session.days[-1])
 
     def against_spot(self, spots: np.ndarray) -> pd.DataFrame:
         """Delta, gamma and vanna of `book` on `surface`, in the units of `dealers`, by index level."""

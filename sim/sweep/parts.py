@@ -319,8 +319,6 @@ def write_table(folder: Path, file: Path) -> None:
     are is known when all parts are read.
     """
     check_table_name(file)
-    if file.resolve() == (folder / PLAN).resolve() or (folder / PARTS).resolve() in file.resolve().parents:
-        raise SweepError(f"{file}: is the sweep's own; give another --out")
     found = _pieces(folder)
     first = next(found)
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -338,9 +336,13 @@ def write_table(folder: Path, file: Path) -> None:
 
 
 def check_table_name(file: Path) -> None:
-    """Refuse a table file of a kind that is not written."""
+    """Refuse a table file of a kind that is not written, and one that is a part of a sweep."""
     if file.suffix not in (".csv", ".parquet"):
         raise SweepError(f"{file}: write a file that ends in .csv or .parquet")
+    place = file.resolve()
+    sweeps = [above for above in place.parents if is_sweep(above)]
+    if any(place.relative_to(above).parts[0] in (PARTS, ASIDE, PLAN) for above in sweeps):
+        raise SweepError(f"{file}: is the sweep's own; give another --out")
 
 
 def save_table(rows: pd.DataFrame, file: Path) -> None:
