@@ -486,6 +486,12 @@ def test_parameters_that_do_not_go_together_are_refused(cls: Any, params: dict[s
         cls.Params(**params)
 
 
+def test_a_volatility_fund_holds_its_cap_where_nothing_has_moved(build: Any) -> None:
+    fund = build(VolControlFund, memory_days=1.0)
+    assert (fund.exposure(0.0), fund.exposure(0.24)) == (1.5, 0.5)
+    assert fund.wanted(Eyes()) > 0, "no move, and no memory of any: the cap"
+
+
 def test_etf_traders_are_sure_of_an_extreme_signal(build: Any) -> None:
     trader = build(MacroTrader, choice=100.0, bitcoin=10.0)
     trader.decide(Eyes(bitcoin=-25.0), TIME)

@@ -92,6 +92,15 @@ def test_it_goes_on_where_it_stopped(made_up, tmp_path):
     assert len(calibrate.search(read_calibration(made_up), tmp_path, 1, 1, lambda done, total: None)) == 1
 
 
+def test_a_line_that_a_kill_has_cut_is_no_harm(made_up, tmp_path):
+    calibrate.search(read_calibration(made_up), tmp_path, 3, 1, lambda done, total: None)
+    journal = tmp_path / calibrate.JOURNAL
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_c')
+    assert len(calibrate.search(read_calibration(made_up), tmp_path, 3, 1, lambda done, total: None)) == 3
+    assert journal.read_bytes().startswith(whole)
+
+
 def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
     nothing = law("nothing", lambda days: np.nan, 0, 1)
     assert np.isnan(of_law(0, nothing, (-1.0, 1.0)).off([]))
@@ -116,6 +125,9 @@ def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
             ("seeds = 2", 'seeds = 2\n[[world]]\njudged_by = "day"'),
             "world.0.judged_by: the scenario does not know the day",
         ),
+        (("options.scale", "depth_musd"), "depth_musd: set twice"),
+        (("options.scale", "market.halts_pct.0"), "market.halts_pct.0: "),
+        (("options.scale", "real.vix_high"), "real.vix_high: "),
         (("title", "titel"), "titel"),
         (
             ("seeds = 2", 'seeds = 2\n[[world]]\njudged_by = "dey"'),

@@ -283,6 +283,8 @@ def test_an_unknown_group_is_refused(day):
             "2025-11-18 10:40",
             "news.speech.at: '2025-11-18 10:40' is not in the ten years from the first day",
         ),
+        ("value_pct = 0.5", "value_pct = -99.99", "news.earnings: takes the level of value to 0.662, which is not"),
+        ('"2025-11-20"]', '"2035-11-20"]', "session.days: the last day must be within 3500 days of the first"),
         ('"speech"', '"earnings"', "news: the name 'earnings' is given twice"),
         ("sentiment", "sentimant", "news.earnings.sentimant: unknown key; did you mean 'sentiment'?"),
         ("0.4", "4", "news.earnings.sentiment: 4 should be less than or equal to 1 (allowed: -1 <= sentiment <= 1)"),

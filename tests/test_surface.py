@@ -131,6 +131,17 @@ def test_quoted_expiries_hold_every_day_then_every_friday():
     assert days[-1] > date(2026, 2, 1)
 
 
+def test_there_is_a_vix_to_the_last_day_however_late():
+    last = date(2026, 6, 12)
+    quoted = Surface(SurfaceParams(), DAY, CLOSE, SPOT, last_day=last)
+    for day in (DAY, date(2026, 3, 3), last):
+        assert 15 < vix(quoted, moment_ns(f"{day} 16:00", DAY), SPOT) < 40
+    days = quoted.expiry.tolist()
+    assert [day for day in days if day > date(2026, 6, 25)] == [
+        day for day in days if day > date(2026, 6, 25) and day.weekday() == 4
+    ]
+
+
 def test_the_trading_clock_counts_a_weekend_as_one_night():
     clock = TradingClock(DAY, 0.25)
     days = [
