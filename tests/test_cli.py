@@ -79,7 +79,7 @@ def test_verify_notices_tables_that_were_changed(thinbook):
 def test_describe_lists_the_sources(thinbook):
     code, out, _ = thinbook("describe", "day.toml")
     assert code == 0
-    assert "depth_musd\t5.0\t$M\t0 < x <= 10000\tnotional at each best quote\ta bank's desk note\n" in out
+    assert "depth_musd\t5.0\t$M\t0.001 <= x <= 10000\tnotional at each best quote\ta bank's desk note\n" in out
 
 
 def test_describe_draws_a_table_on_a_terminal(thinbook, monkeypatch):
