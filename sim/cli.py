@@ -9,6 +9,7 @@ import json
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -412,6 +413,8 @@ def main() -> None:
     """Run the command; bad input is one line on stderr and exit code 2."""
     # As with `python -m`: a scenario may name agents of modules in the folder where the user stands.
     sys.path.append(os.getcwd())
+    # numpy warns of days that are too short to tell a law; the card says so itself.
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="numpy|sim")
     try:
         sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False))
     except _UsageError as error:

@@ -87,7 +87,7 @@ class Run:
         file = self.folder / f"{name}.parquet"
         try:
             return pd.read_parquet(file)
-        except (OSError, ValueError) as error:
+        except (OSError, TypeError, ValueError) as error:
             raise RecordError(f"{file}: cannot be read as a table, {str(error).splitlines()[0]}") from None
 
     @cached_property

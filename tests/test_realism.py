@@ -404,6 +404,12 @@ def test_bars_are_read_in_regular_hours(tmp_path: Path, rng: np.random.Generator
         ("datetime,open,high,low,close,volume\n2025-11-17 09:30,1,1,1,x,1\n", "line 2: no bar: 2025-11-17 09:30, 1"),
         ("datetime,open,high,low,close,volume\nyesterday,1,1,1,1,1\n", "line 2: no bar: yesterday"),
         ("datetime,open,high,low,close,volume\n2025-11-17 09:30,1,1,1,0,1\n", "line 2: no bar"),
+        ("datetime,open,high,low,close,volume\n2025-11-17 09:30,1,1,1,1,-1\n", "line 2: no bar"),
+        ("datetime,open,high,low,close,volume\n2025-11-17 09:30,2,1,2,2,1\n", "line 2: no bar"),
+        (
+            "datetime,open,high,low,close,volume\n2025-11-17 09:30,1,1,1,1,1\n2025-11-17 09:31+05:00,1,1,1,1,1\n",
+            "datetime: some times name a zone",
+        ),
         ("datetime,open,high,low,close,volume\n2025-11-17 09:30,1,1,1,1,1\n", "no day with one-minute bars"),
         ("datetime,open,high,low,close,volume\n", "no day with one-minute bars"),
         ("", "no CSV"),

@@ -5,6 +5,7 @@ A day of messages is millions of rows, its moments are some ten thousand numbers
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,7 +81,16 @@ class Day:
 
 
 def moments(day: Day) -> Moments:
-    """The moments of a day, as far as its source goes; arrays by name, see the functions below."""
+    """The moments of a day, as far as its source goes; arrays by name, see the functions below.
+
+    What a day is too short to tell is NaN, of which numpy's warnings are not passed on.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _moments(day)
+
+
+def _moments(day: Day) -> Moments:
     found: Moments = {"seconds": np.array(day.seconds), "tick": np.array(day.tick)}
     if day.closes is not None and day.bar_volume is not None:
         found |= {"mids": day.closes, "step_s": np.array(60), "volume": np.array(day.bar_volume.sum())}

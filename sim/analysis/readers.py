@@ -216,9 +216,13 @@ def read_bars(file: Path) -> list[Day]:
     table.columns = table.columns.str.strip().str.lower()
     if missing := [name for name in COLUMNS if name not in table]:
         raise ReadError(f"{file}: no column {missing[0]!r}; needs {', '.join(COLUMNS)}")
-    times = pd.to_datetime(table["datetime"], errors="coerce", format="ISO8601")
+    try:
+        times = pd.to_datetime(table["datetime"], errors="coerce", format="ISO8601")
+    except ValueError:
+        raise ReadError(f"{file}: datetime: some times name a zone and some do not, or another one") from None
     values = table[COLUMNS[1:]].apply(pd.to_numeric, errors="coerce").astype(float)
     good = times.notna() & np.isfinite(values).all(axis=1) & (values[COLUMNS[1:5]] > 0).all(axis=1)
+    good &= (values["volume"] >= 0) & (values["high"] >= values["low"])
     if not good.all():
         line = int(np.flatnonzero(~good)[0])
         raise ReadError(f"{file}, line {line + 2}: no bar: {', '.join(map(str, table.iloc[line]))}")
