@@ -1,4 +1,4 @@
-"""One way to write a file whole or not at all, and one to write JSON."""
+"""One way to write a file whole or not at all, and one to read and write JSON."""
 
 from __future__ import annotations
 
@@ -24,6 +24,21 @@ def aside(path: Path) -> Iterator[Path]:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+class FileError(ValueError):
+    """A file that is not what it should be; its text is one line for the user."""
+
+
+def read_json(path: Path, kind: type[Any]) -> Any:
+    """The content of a JSON file, of kind dict or list; FileError for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileError(f"{path}: not JSON: {error}") from None
+    if not isinstance(content, kind):
+        raise FileError(f"{path}: not a JSON {'object' if kind is dict else 'list'}")
+    return content
 
 
 def write_json(path: Path, content: object) -> None:

@@ -10,7 +10,6 @@ always a finished one. It can be replaced by a run of the same scenario and seed
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import shutil
@@ -29,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from sim.describe import unit_of
-from sim.files import write_json
+from sim.files import read_json, write_json
 from sim.lobster import write_pair
 from sim.model import MarketModel
 from sim.scenario import ScenarioError, did_you_mean, load
@@ -185,7 +184,7 @@ def check_place(folder: Path, scenario: Scenario, seed: int) -> None:
 def _is_run_of(folder: Path, digest: str, seed: int) -> bool:
     if not all((folder / name).is_file() for name in FILES):
         return False
-    provenance = _read_json(folder / "provenance.json")
+    provenance = read_json(folder / "provenance.json", dict)
     return (provenance.get("scenario_digest"), provenance.get("seed")) == (digest, seed)
 
 
@@ -344,21 +343,11 @@ class _Facts(dict[str, Any]):
     """The contents of a JSON file of a run; asked for a key that it has not, it says so in one line."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(_read_json(path))
+        super().__init__(read_json(path, dict))
         self._path = path
 
     def __missing__(self, key: str) -> Any:
         raise RecordError(f"{self._path}: {key}: missing")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path}: not JSON: {error}") from None
-    if not isinstance(content, dict):
-        raise RecordError(f"{path}: not a JSON object")
-    return content
 
 
 # Beside the real day

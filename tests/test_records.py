@@ -8,6 +8,7 @@ import pytest
 from dummies import BOOK, DAY, FakeModel
 
 from sim import records
+from sim.files import FileError
 from sim.recorder import tape_sha256
 from sim.records import RecordError, check_place, comparison, load_run, record, verify, write_run
 from sim.report.html import REPORT
@@ -200,7 +201,7 @@ def test_another_tape_is_noticed(scenario, folder, monkeypatch):
 
 def damaged(folder, damage):
     damage()
-    with pytest.raises((RecordError, ScenarioError)) as caught:
+    with pytest.raises((RecordError, ScenarioError, FileError)) as caught:
         load_run(folder)
     assert "\n" not in str(caught.value)
     return str(caught.value)

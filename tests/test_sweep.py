@@ -750,6 +750,19 @@ def test_status_runs_nothing_and_a_table_needs_a_sweep(file, tmp_path, command):
     assert not out.exists()
 
 
+def test_a_damaged_folder_of_a_sweep_is_one_line(file, tmp_path, command):
+    path, out = file(SWEEP.replace("[3, 5.5]", "[3]")), tmp_path / "out"
+    made_here(path, out)
+    (out / "added.json").write_text("[5]")
+    assert command("sweep", path, "--out", out, "--status")[2] == f"thinbook: {out / 'added.json'}: 5 is no point\n"
+    (out / "added.json").write_text("{")
+    code, _, complaint = command("sweep", path, "--out", out, "--status")
+    assert code == 2
+    assert complaint.startswith(f"thinbook: {out / 'added.json'}: not JSON: ")
+    pd.DataFrame({"x": [1]}).to_parquet(out / "plan.parquet")
+    assert command("table", out) == (2, "", f"thinbook: {out / 'plan.parquet'}: not the plan of a sweep\n")
+
+
 def test_the_table_is_written_as_csv_or_parquet(file, tmp_path, command):
     path, out = file(SWEEP.replace("[3, 5.5]", "[3]")), tmp_path / "out"
     made_here(path, out)

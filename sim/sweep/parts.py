@@ -291,9 +291,12 @@ def origin_of(folder: Path) -> dict[str, Any]:
 
 def _plan(folder: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(folder / PLAN)
+        plan = pq.ParquetFile(folder / PLAN)
     except (OSError, pa.ArrowException):
         raise SweepError(f"{folder}: no folder of a sweep") from None
+    if not {b"factors", b"keep", b"design"} <= set(plan.schema_arrow.metadata or {}):
+        raise SweepError(f"{folder / PLAN}: not the plan of a sweep")
+    return plan
 
 
 # The table

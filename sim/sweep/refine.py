@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import entropy
 
-from sim.files import write_json
+from sim.files import read_json, write_json
 from sim.sweep.critical import crash_responses
 from sim.sweep.design import Sweep, SweepError
 from sim.sweep.parts import DONE, table_of
@@ -33,7 +33,9 @@ ADDED = "added.json"
 def with_added(sweep: Sweep, folder: Path) -> Sweep:
     """The sweep with the points that were added in its folder, if any; those of other factors do not count."""
     file = folder / ADDED
-    points = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    points = read_json(file, list) if file.exists() else []
+    if odd := next((point for point in points if not isinstance(point, dict)), None):
+        raise SweepError(f"{file}: {odd!r} is no point")
     keys = {factor.key for factor in sweep.tables.factor}
     return replace(sweep, added=tuple(point for point in points if set(point) == keys and point not in sweep.points))
 

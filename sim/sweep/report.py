@@ -6,7 +6,6 @@ is independent: a median is over seeds, and so is its interval.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from scipy.stats import quantile_test
 
 from sim.analysis.impact import WINDOWS_NS
 from sim.figures import INK, STYLE, save_figure
+from sim.files import read_json
 from sim.report import html
 from sim.report.run import WARNING, made_with
 from sim.report.words import number
@@ -301,7 +301,7 @@ def _sensitivity(folder: Path) -> str:
 def _failures(made: Made) -> str:
     failed = made.runs[made.runs["status"] == FAILED]
     named = [(_name(row, made.labels), str(row["error"])) for _, row in failed.iterrows()]
-    notes = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((made.folder / ASIDE).glob("*.json"))]
+    notes = [read_json(path, dict) for path in sorted((made.folder / ASIDE).glob("*.json"))]
     named += [(note["run"], note["error"]) for note in notes]
     if not named:
         return html.section("Failures", html.paragraph("No run failed."))
