@@ -31,7 +31,7 @@ class MacroTrader(Trader):
             1.7, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"
         )
         attention_power: float = number(1.4, 0, 4, "1", "growth of attention with volatility", source="study")
-        clip_contracts: float = number(236.0, 1, 10_000, "contracts", "median clip", source="study")
+        clip_contracts: float = number(228.0, 1, 10_000, "contracts", "median clip", source="study")
         clip_log_sd: float = number(0.25, 0, 3, "1", "standard deviation of its logarithm", source="study")
         limit_contracts: float = number(
             120_000.0, 0, 1e7, "contracts", "largest position of all together, either way", source="study"
@@ -66,7 +66,7 @@ class MacroTrader(Trader):
         peers: int = number(6, 2, 1000, "traders", "neighbours in the network", source="guess")
         rewired: float = number(0.1, 0, 1, "share", "of links that go anywhere", source="guess")
         choice: float = number(
-            2.15,
+            2.2,
             0,
             100,
             "1",
