@@ -12,6 +12,7 @@ which the same command goes on; a changed file or changed code begins anew.
 from __future__ import annotations
 
 import hashlib
+import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from sim.analysis.realism import LAWS, THIN_BELOW_MUSD, Law, Range, jackknife
 from sim.ensemble import Course, Ensemble, EnsembleError, Fact
 from sim.files import aside, write_json
 from sim.scenario import ScenarioError, did_you_mean, load, validate, value_at
-from sim.sweep.design import Factor
+from sim.sweep.design import Factor, require_distinct
 from sim.sweep.parts import code_digest
 from sim.tables import Scenario, Table
 from sim.validate.worlds import observe
@@ -75,9 +76,7 @@ class CalibrationTables(Table):
     def _is_whole(self) -> Self:
         if listed := next((factor.key for factor in self.factor if factor.range is None), None):
             raise ValueError(f"{listed}: a factor of a calibration has a range")
-        keys = [factor.key for factor in self.factor]
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise ValueError(f"{twice}: set twice")
+        require_distinct([factor.key for factor in self.factor])
         return self
 
 
@@ -290,9 +289,7 @@ def search(
 def _cut_torn_line(journal: Path) -> None:
     """Take off a last line that a kill has left without its end."""
     if journal.exists():
-        whole = journal.read_bytes().rpartition(b"\n")
-        with journal.open("r+b") as file:
-            file.truncate(len(whole[0] + whole[1]))
+        os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
 
 
 def intervals(

@@ -45,11 +45,7 @@ class News:
         """Let out, one by one, what is due."""
         while self._waiting and self._waiting[0][0] <= now:
             at, item = self._waiting.pop(0)
-            before = self.value
-            if item.value_points is not None:
-                self.value = item.value_points
-            elif item.value_pct is not None:
-                self.value = before * (1 + item.value_pct / 100)
+            before, self.value = self.value, item.value_after(self.value)
             if item.value_pct is not None or item.value_points is not None or item.sentiment:
                 self.sentiment = item.sentiment
             self._note("value_pct", at, 100 * (self.value / before - 1))

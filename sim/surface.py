@@ -304,13 +304,9 @@ def arbitrage(quotes: Quotes, spot: float, strike: greeks.Floats) -> Arbitrage:
 
 def quoted_expiries(first_day: date, last_day: date) -> list[date]:
     """Dates always quoted: all trading days from the first one to two weeks after the last, then Fridays for ten."""
-    daily_days = (last_day - first_day).days + DAILY_DAYS
-    days = (first_day + timedelta(days=ahead) for ahead in range(daily_days + FRIDAY_DAYS))
-    return [
-        day
-        for day in days
-        if clock.is_trading_day(day) and (day.weekday() == FRIDAY or day < first_day + timedelta(days=daily_days))
-    ]
+    daily_end = last_day + timedelta(days=DAILY_DAYS)
+    days = (first_day + timedelta(days=ahead) for ahead in range((daily_end - first_day).days + FRIDAY_DAYS))
+    return [day for day in days if clock.is_trading_day(day) and (day.weekday() == FRIDAY or day < daily_end)]
 
 
 def _positive(spot: float) -> float:

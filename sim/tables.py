@@ -28,7 +28,6 @@ from sim.units import DAY, clock_ns, moment_ns
 LONGEST_OPTION_DAYS = 3600
 LONGEST_SCENARIO_DAYS = 3500
 """Options are quoted for some months after the last day, and the trading clock ends after ten years."""
-LOWEST_VALUE_POINTS = 1.0
 
 
 class Table(BaseModel):
@@ -196,6 +195,10 @@ class NewsItem(Table):
             raise ValueError("give value_pct or value_points, not both")
         return self
 
+    def value_after(self, value: float) -> float:
+        """The level of value once this is out, from that before."""
+        return self.value_points or value * (1 + (self.value_pct or 0.0) / 100)
+
     def at_ns(self, first_day: date) -> int:
         """Nanoseconds from midnight of `first_day` to the news."""
         return moment_ns(self.at, first_day)
@@ -268,8 +271,8 @@ class Tables(Table):
                 raise ValueError(
                     f"news.{item.name}.at: {item.at!r} is not in the ten years from the first day, {first}"
                 )
-            value = item.value_points or value * (1 + (item.value_pct or 0.0) / 100)
-            if not LOWEST_VALUE_POINTS <= value <= 1e6:
+            value = item.value_after(value)
+            if not 1 <= value <= 1e6:
                 raise ValueError(f"news.{item.name}: takes the level of value to {value:.3g}, which is not 1 to 1e6")
         return self
 

@@ -60,7 +60,8 @@ def vix(surface: Surface, now_ns: int, spot: float) -> float:
 def vix1d(surface: Surface, now_ns: int, spot: float) -> float:
     """VIX1D of a surface, in percent, at an index level in points."""
     now = surface.session.days(now_ns)
-    rows = [row for row, end in enumerate(surface.expiry_ns) if end > now_ns][:2]
+    next_row = bisect_right(surface.expiry_ns, now_ns)
+    rows = range(len(surface.expiry_ns))[next_row : next_row + 2]
     left = [(surface.session.days(surface.expiry_ns[row]) - now) * SESSION_MINUTES for row in rows]
     variances = _variances(surface, now_ns, spot, rows, DAY_STEP)
     return index(variances, left, SESSION_MINUTES, SESSION_MINUTES * YEAR_DAYS)

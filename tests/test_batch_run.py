@@ -82,7 +82,7 @@ def test_dotted_keys_are_parameters(batch_run):
 
 
 def test_a_bad_value_is_refused(batch_run):
-    with pytest.raises(ValueError, match="<= depth_musd"):
+    with pytest.raises(ValueError, match=r"0\.001 <= depth_musd"):
         batch_run({"config": SHORT, "depth_musd": -1})
 
 

@@ -250,7 +250,11 @@ def test_an_unknown_group_is_refused(day):
     ("old", "new", "said"),
     [
         ("depth_musd", "depth", "depth: unknown key; did you mean 'depth_musd'?"),
-        ("5.0", "-5.0", "depth_musd: -5.0 should be greater than or equal to 0.001 (allowed: 0.001 <= depth_musd"),
+        (
+            "5.0",
+            "-5.0",
+            "depth_musd: -5.0 should be greater than or equal to 0.001 (allowed: 0.001 <= depth_musd <= 10000)",
+        ),
         ("5.0", '"5"', "depth_musd: '5' should be a valid number (allowed: 0.001 <= depth_musd <= 10000)"),
         ("5.0", "true", "depth_musd: True should be a valid number (allowed: 0.001 <= depth_musd <= 10000)"),
         ("5.0", "nan", "depth_musd: nan is not a finite number"),

@@ -116,6 +116,14 @@ def next_key(b, lane, key):
     return NO_KEY if page < 0 else next_key_of_page(b, lane, page)
 
 
+@inline
+def next_key_of_page(b, lane, page):
+    level = b.table[lane, page] << PAGE_BITS
+    while b.levels[level].count == 0:
+        level += 1
+    return (page << PAGE_BITS) | (level & (PAGE - 1))
+
+
 @kernel
 def depth(b, lane, key, out):
     """Fill `out`, (reach, 2), with price and contracts of the levels in use among `reach` keys from `key`; how many."""
@@ -127,14 +135,6 @@ def depth(b, lane, key, out):
             out[used, 1] = b.levels[level].volume
             used += 1
     return used
-
-
-@inline
-def next_key_of_page(b, lane, page):
-    level = b.table[lane, page] << PAGE_BITS
-    while b.levels[level].count == 0:
-        level += 1
-    return (page << PAGE_BITS) | (level & (PAGE - 1))
 
 
 @inline

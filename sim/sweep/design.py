@@ -12,7 +12,7 @@ import json
 import math
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,12 @@ def _kind(value: Any) -> str:
 def _text(value: Any) -> str:
     """The same for equal values."""
     return f"{value:.17g}" if _kind(value) == "numbers" else json.dumps(value)
+
+
+def require_distinct(keys: Sequence[str]) -> None:
+    """Refuse a scenario key that is set twice."""
+    if twice := next((key for key in keys if keys.count(key) > 1), None):
+        raise ValueError(f"{twice}: set twice")
 
 
 class Factor(Table):
@@ -128,9 +134,7 @@ class SweepTables(Table):
 
     @model_validator(mode="after")
     def _keys_differ(self) -> Self:
-        keys = [factor.key for factor in self.factor] + list(self.set)
-        if twice := next((key for key in keys if keys.count(key) > 1), None):
-            raise ValueError(f"{twice}: set twice")
+        require_distinct([factor.key for factor in self.factor] + list(self.set))
         return self
 
 
