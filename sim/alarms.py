@@ -107,7 +107,7 @@ class AlarmClock:
                 case OnNews():
                     self._news[owner] = trader
                 case At(time_ns):
-                    self._push(self._times, time_ns, trader)
+                    self._push(self._times, int(time_ns), trader)
                 case Below(points) if not points <= 0.0:
                     self._push(self._below, -math.floor(2 * points / TICK_POINTS), trader, points)
                 case Above(points) if not points > HIGHEST_POINTS:

@@ -60,6 +60,9 @@ if TYPE_CHECKING:
 MOST_LATENT_ORDERS = 5_000_000
 """Of a crowd, at rest at once: they take some two gigabytes."""
 
+FASTEST_PER_SECOND = 1e6
+"""Candidates of a program: with more a second of the market would take the kernel one of the user's."""
+
 type Handle = tuple[int, int]
 
 PROGRAM_DRAW = 1
@@ -225,6 +228,7 @@ class Floor:
         self, action: Action | Attention, trader: Trader, columns: dict[int, int], params: dict[int, float]
     ) -> None:
         """Start a program in place of the one that the trader has standing of the action's kind."""
+        _check(action, trader, params)
         desk, kind = self.desk(trader), type(action)
         desk.started += 1
         columns[k.P_OWNER] = trader.owner
@@ -292,6 +296,7 @@ class Floor:
         """Start a program, or change the one that stands of the action's kind; whether it is new."""
         standing = self.desk(trader).programs.get(type(action))
         if standing:
+            _check(action, trader, params)
             self._model.market.adjust(standing, params)
         else:
             self._replace(action, trader, {k.P_KIND: kind}, params)
@@ -304,8 +309,8 @@ class Floor:
             k.SIZE: action.size,
             k.LIFE: action.life_seconds,
         }
-        count = round(action.orders_per_second * action.life_seconds)
-        if count * trader.crowd_size > MOST_LATENT_ORDERS:
+        count = action.orders_per_second * action.life_seconds
+        if not count * trader.crowd_size <= MOST_LATENT_ORDERS:
             raise ScenarioError(
                 f"agents.{trader.crowd}: {count * trader.crowd_size:.3g} latent orders would rest (rate times life), "
                 f"at most {MOST_LATENT_ORDERS:,} may at once"
@@ -313,7 +318,7 @@ class Floor:
         is_new = self._start_or_adjust(action, trader, k.LATENT, params)
         if is_new and self._model.market.in_auction():
             market, handle = self._model.market, self.desk(trader).programs[LatentOrders]
-            market.stock(handle, ticks(action.around), count, action.hollow_points / TICK_POINTS)
+            market.stock(handle, ticks(action.around), round(count), action.hollow_points / TICK_POINTS)
 
     def _noise(self, action: NoiseOrders, trader: Trader) -> None:
         cap = self._model.market.pace_cap()
@@ -341,6 +346,16 @@ class Floor:
             k.FLOW: action.flow,
         }
         self._start_or_adjust(action, trader, k.META, params)
+
+
+def _check(action: Action | Attention, trader: Trader, params: dict[int, float]) -> None:
+    """Raise ScenarioError where the kernel could never be done with a program."""
+    fastest = max(params.get(k.RATE, 0.0), params.get(k.LOOKS, 0.0))
+    if not all(map(math.isfinite, params.values())) or fastest > FASTEST_PER_SECOND:
+        raise ScenarioError(
+            f"agents.{trader.crowd}: {action!r} cannot be carried out: all its numbers must be finite, "
+            f"and its candidates at most {FASTEST_PER_SECOND:,.0f} a second"
+        )
 
 
 def pareto_mean(low: float, high: float, alpha: float) -> float:

@@ -17,6 +17,7 @@ from sim.kernel import world as k
 from sim.kernel.draws import pareto
 from sim.market import resting
 from sim.model import MarketModel
+from sim.scenario import ScenarioError
 from sim.trader import (
     Above,
     Action,
@@ -536,6 +537,35 @@ def test_trader_that_never_sleeps_is_an_error() -> None:
     model, _, one, _ = walls()
     one.wakes = lambda view: [Below(view.mid)]
     with pytest.raises(RuntimeError, match=r"probes\[0\] never sleeps"):
+        run(model, 1)
+
+
+@pytest.mark.parametrize(
+    "action",
+    [
+        NoiseOrders(math.nan),
+        Touch(5, looks_per_second=1e12),
+        Metaorders(20.0, flow=math.inf),
+        Work(5, until_ns=OPEN + MINUTE, pov=math.nan),
+        Touch(5, looks_per_second=math.nan),
+        Quote(10.0, 20.0, 50.0, looks=math.nan),
+        Quote(10.0, 20.0, 50.0, fills=1e12),
+        LatentOrders(1e5, math.inf, 3.0, 10.0, 6600.0, 0.0),
+    ],
+    ids=str,
+)
+def test_program_that_the_kernel_could_never_finish_is_refused(action: Action) -> None:
+    model, _, one, _ = walls()
+    at(one, OPEN + SECOND, action)
+    with pytest.raises(ScenarioError, match=r"agents\.probes: .* cannot be carried out"):
+        run(model, 1)
+
+
+@pytest.mark.parametrize("seconds", [1e-12, math.nan])
+def test_looks_that_the_kernel_could_never_finish_are_refused(seconds: float) -> None:
+    model, _, one, _ = walls()
+    one.wakes = lambda view: [Attention(seconds, 1.0, 1.0, 0.0)]
+    with pytest.raises(ScenarioError, match="cannot be carried out"):
         run(model, 1)
 
 
