@@ -269,8 +269,11 @@ def search(
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     _cut_torn_line(folder / JOURNAL)
-    storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
-    study = optuna.create_study(storage=storage, study_name=calibration.digest(), load_if_exists=True)
+    try:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(folder / JOURNAL)))
+        study = optuna.create_study(storage=storage, study_name=calibration.digest(), load_if_exists=True)
+    except (ValueError, LookupError, TypeError):
+        raise CalibrationError(f"{folder / JOURNAL}: damaged; take it away, or give another --out") from None
     done = [trial for trial in study.trials if trial.state.is_finished()]
     study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=len(calibration.keys))
     if not study.trials:

@@ -101,6 +101,13 @@ def test_a_line_that_a_kill_has_cut_is_no_harm(made_up, tmp_path):
     assert journal.read_bytes().startswith(whole)
 
 
+@pytest.mark.parametrize("line", [b"garbage\n", b"{}\n", b"7\n"])
+def test_a_damaged_journal_is_one_line(made_up, tmp_path, line):
+    (tmp_path / calibrate.JOURNAL).write_bytes(line)
+    with pytest.raises(CalibrationError, match=r"trials\.journal: damaged"):
+        calibrate.search(read_calibration(made_up), tmp_path, 1, 1, lambda done, total: None)
+
+
 def test_a_law_out_of_reach_or_without_a_value_counts_so_much_and_no_more():
     nothing = law("nothing", lambda days: np.nan, 0, 1)
     assert np.isnan(of_law(0, nothing, (-1.0, 1.0)).off([]))

@@ -358,7 +358,9 @@ def test_a_lobster_pair_is_read(tmp_path: Path) -> None:
         ({"book": BOOK + BOOK}, "8 rows, but 4 messages"),
         ({"book": "1,2,3\n" * 4}, "3 columns"),
         ({"book": "1,2,3,four\n"}, "no LOBSTER order book"),
+        ({"book": "9999999999,0,-9999999999,0\n" * 4}, "no row of the session has a bid and an offer"),
         ({"name": "XYZ_message_1.csv"}, "no LOBSTER name"),
+        ({"name": "XYZ_2012-06-21_57600000_34200000_message_1.csv"}, "ends before it begins"),
     ],
 )
 def test_a_broken_pair_is_one_line(tmp_path: Path, files: dict[str, str], problem: str) -> None:

@@ -22,6 +22,8 @@ COLUMNS = ["datetime", "open", "high", "low", "close", "volume"]
 LEVELS = 10
 LOBSTER_UNITS = 10_000
 """LOBSTER price units in one unit of price."""
+NO_OFFER = 10**9
+"""From here on LOBSTER's price of an offer says that there is none."""
 
 
 class ReadError(ValueError):
@@ -151,6 +153,8 @@ def read_lobster(message_file: Path) -> Day:
     if not span:
         raise ReadError(f"{message_file}: no LOBSTER name; TICKER_DATE_START_END_message_LEVELS.csv, times in ms")
     opens_ns, closes_ns = (int(text) * 1_000_000 for text in span.groups())
+    if not opens_ns < closes_ns:
+        raise ReadError(f"{message_file}: by its name the session ends before it begins")
     if not book_file.is_file():
         raise ReadError(f"{message_file}: the file {book_file.name!r} is not beside it")
     try:
@@ -160,6 +164,8 @@ def read_lobster(message_file: Path) -> Day:
     book = _read_book(book_file)
     if len(book) != len(events) or not len(events):
         raise ReadError(f"{book_file}: {len(book)} rows, but {len(events)} messages in {message_file.name!r}")
+    if not (_quoted(book) & (events[:, TIME] < closes_ns)).any():
+        raise ReadError(f"{book_file}: no row of the session has a bid and an offer")
     return _lobster_day(events, book, opens_ns, closes_ns)
 
 
@@ -174,8 +180,13 @@ def _read_book(file: Path) -> np.ndarray:
     return book.reshape(len(book), -1, 4)
 
 
+def _quoted(book: np.ndarray) -> np.ndarray:
+    """Which rows have a bid and an offer."""
+    return (book[:, 0, 0] < NO_OFFER) & (book[:, 0, 2] > 0)
+
+
 def _lobster_day(events: np.ndarray, book: np.ndarray, opens_ns: int, closes_ns: int) -> Day:
-    quoted = (book[:, 0, 0] < 10**9) & (book[:, 0, 2] > 0)
+    quoted = _quoted(book)
     step = int(np.gcd.reduce(book[quoted][:, 0, [0, 2]], axis=None)) or 1
     last = np.flatnonzero(np.diff(events[:, TIME], append=events[-1, TIME] + 1))
     last = last[quoted[last]]
