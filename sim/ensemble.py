@@ -38,7 +38,7 @@ INSIDE = 23 / 26
 WIDEST = 1.3
 """Of the real day's range: the mean width of a band that still says something."""
 VOLUME_OFF = 0.35
-VIX_OFF, VIX1D_OFF = 3.0, 5.0
+NUMBERS_OFF = {"vix_morning_low": 3.0, "vix_high": 3.0, "vix1d_open": 5.0, "etf_share": 0.04}
 LOST_POINTS, LOST_BETWEEN = 6700.0, ("10:45", "12:15")
 LEVEL_OFF = 0.1
 """Of the real day's range: how near the median is to come at full hours. `study day` judges by its band instead."""
@@ -66,6 +66,7 @@ class Course:
     vix_morning_low: float
     vix_high: float
     vix1d_open: float
+    etf_share: float
     time_of_high: str | None
     sold_contracts: float
     sold_blind: float | None = None
@@ -174,7 +175,7 @@ def measure(job: Job) -> Course:
         volume=bars["volume"].tolist(),
         time_of_high=kept["time_of_high"],
         sold_contracts=sold_contracts(job, scenario, frames, kept),
-        **{name: float(kept[name]) for name in ("vix_morning_low", "vix_high", "vix1d_open")},
+        **{name: float(kept[name]) for name in NUMBERS_OFF},
     )
 
 
@@ -278,10 +279,10 @@ def facts(scenario: Scenario) -> list[Fact]:
         claim, share = f"volume of the hour to {clock}, of the real one", partial(_volume_share, clock_ns(clock), real)
         low, high = 1 - VOLUME_OFF, 1 + VOLUME_OFF
         found.append(Fact(claim, share, (low, high), wanted=f"{low:g} to {high:g}"))
-    for name, off in (("vix_morning_low", VIX_OFF), ("vix_high", VIX_OFF), ("vix1d_open", VIX1D_OFF)):
+    for name, off in NUMBERS_OFF.items():
         number = getattr(scenario.real, name)
         if number is not None:
-            said, accepted = f"{{:.1f}} (real {number:.1f})".format, (number - off, number + off)
+            said, accepted = f"{{:.3g}} (real {number:.3g})".format, (number - off, number + off)
             median = methodcaller("median", name)
             found.append(Fact(f"median of {name}", median, accepted, said, f"within {off:g}"))
     return found

@@ -163,9 +163,9 @@ def test_a_day_is_held_to_the_facts_of_the_real_one(monkeypatch, tmp_path):
 
     def observe(text, seed):
         volume = [hourly.get(f"{-(-at // HOUR):02d}:00", 0) / 60 * load(text).depth_musd for at in clock]
-        vix = {"vix_morning_low": 19.28, "vix_high": 28.27, "vix1d_open": 14.12}
+        numbers = {"vix_morning_low": 19.28, "vix_high": 28.27, "vix1d_open": 14.12, "etf_share": 0.41}
         sold = {"time_of_high": "10:37:00", "sold_contracts": 100.0, "sold_blind": 20.0 + seed}
-        return Course("whole", seed, clock, mids.tolist(), volume, **vix, **sold)
+        return Course("whole", seed, clock, mids.tolist(), volume, **numbers, **sold)
 
     monkeypatch.setattr(ensemble, "observe", observe)
     path = tmp_path / "day.toml"
@@ -177,7 +177,7 @@ def test_a_day_is_held_to_the_facts_of_the_real_one(monkeypatch, tmp_path):
     assert value["volume of the hour to 12:00, of the real one"] == pytest.approx(1.0)
     assert value["median at 16:00"] == 6539
     assert value["sold blind, of what is sold"] == pytest.approx(0.215)
-    assert len(value) == len(calibration.targets) == 18
+    assert len(value) == len(calibration.targets) == 19
     assert run(path, tmp_path / "out", 12)["factors"][0]["optimum"] == pytest.approx(1.0, abs=0.1)
 
 

@@ -26,7 +26,7 @@ def course(seed: int, shift: float = 0.0, world: str = "whole") -> Course:
     mid = np.interp(CLOCK, [OPEN, *REAL], [6738.0, *REAL.values()]) + shift
     hour_end = [f"{(at + HOUR - 1) // HOUR:02d}:00" for at in CLOCK]
     volume = [HOURLY.get(end, 60_000) // 60 for end in hour_end]
-    return Course(world, seed, CLOCK, mid.tolist(), volume, 19.3, 28.0, 14.0, "10:37:00", 100.0)
+    return Course(world, seed, CLOCK, mid.tolist(), volume, 19.3, 28.0, 14.0, 0.4, "10:37:00", 100.0)
 
 
 def spread(low: float, high: float, world: str = "whole") -> Ensemble:
@@ -70,7 +70,7 @@ def test_a_mid_is_that_of_the_last_bar_that_has_ended():
 
 def test_all_holds_where_the_real_day_is_in_the_middle():
     rows = held(spread(-100, 100))
-    assert len(rows) == 14
+    assert len(rows) == 15
     assert all(rows.values())
     assert len(REAL) == 26
 
