@@ -129,7 +129,7 @@ RUNG = 2
 class Books(NamedTuple):
     """All books of a market: their orders, queues, tape and ledger (arrays, modified in place by the kernel).
 
-    A struct of few arrays on purpose: every array costs some ten machine words in every call that is not inlined.
+    A struct of few arrays on purpose: every array costs seven machine words or more in every call that is not inlined.
     """
 
     table: np.ndarray
