@@ -7,6 +7,9 @@ All but the market-on-close buyers trade on the day's move alone, whoever made i
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Self
+
+from pydantic import model_validator
 
 from sim.trader import Above, Action, Alarm, At, Below, Ring, Trader, Work, number
 from sim.units import MINUTE
@@ -25,6 +28,12 @@ class CloseTrader(Trader):
         before_close_minutes: float = number(25.0, 1, 390, "min", "start before the close", source="guess")
         stop_before_minutes: float = number(1.0, 0, 389, "min", "end before the close", source="guess")
         review_points: float = number(5.0, 0.25, 1000, "points", "move after which it is reviewed", source="guess")
+
+        @model_validator(mode="after")
+        def _ends_after_its_start(self) -> Self:
+            if self.stop_before_minutes >= self.before_close_minutes:
+                raise ValueError("stop_before_minutes must be less than before_close_minutes")
+            return self
 
     def __init__(self, model: object, **about: object) -> None:
         super().__init__(model, **about)  # type: ignore[arg-type]

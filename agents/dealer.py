@@ -75,12 +75,15 @@ class OptionDealer(Trader):
         return self.index % 2 == 0
 
     def quote_vol(self, vega: float) -> float:
-        """Volatility asked on top of the surface's for selling options of so many dollars of vega (buying: below 0)."""
+        """Volatility asked on top of the surface's for selling options of so many dollars of vega.
+
+        That is for a volatility of 1.00; buying: below 0.
+        """
         sign = 1.0 if vega > 0 else -1.0
         return sign * self.p.spread_vol + self.p.vega_vol * (self.vega_sold + 0.5 * vega) / 1e6 / 100
 
     def sold(self, vega: float) -> None:
-        """Take note of a trade: dollars of vega sold."""
+        """Take note of a trade: dollars of vega sold (what expires later goes on to count)."""
         self.vega_sold += vega
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:

@@ -67,11 +67,16 @@ class PutHedger(Trader):
         return [TradeOptions(Contract(self._expiry(view), strike, False), round(rate * hours))]
 
     def _expiry(self, view: View) -> date:
-        """A day drawn evenly from tomorrow to the longest or, without trading or options then, the last before it."""
-        ahead = 1 + int(self.draw.uniform() * self.p.longest_days)
-        day = view.date + timedelta(days=ahead)
-        while not (is_trading_day(day) and view.is_quoted(day)):
-            day -= timedelta(days=1)
+        """A day drawn evenly from tomorrow to the longest or, without trading or options then, the last before it.
+
+        Before a weekend that may leave none: then it is the next one.
+        """
+        one = timedelta(days=1)
+        day = view.date + one + int(self.draw.uniform() * self.p.longest_days) * one
+        while day > view.date and not _can_expire(day, view):
+            day -= one
+        while day == view.date or not _can_expire(day, view):
+            day += one
         return day
 
     def _sell(self, view: View, hours: float, per_hour: float) -> list[Action]:
@@ -86,3 +91,7 @@ class PutHedger(Trader):
         """Look again in a while, at news, and when the VIX has moved."""
         wait = view.later(60 * self.p.every_minutes * self.draw.exponential() + 1)
         return [At(wait), OnNews(), OnVol(self.p.alarm_vix)]
+
+
+def _can_expire(day: date, view: View) -> bool:
+    return is_trading_day(day) and view.is_quoted(day)

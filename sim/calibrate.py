@@ -276,7 +276,7 @@ def search(
         raise CalibrationError(f"{folder / JOURNAL}: damaged; take it away, or give another --out") from None
     done = [trial for trial in study.trials if trial.state.is_finished()]
     study.sampler = optuna.samplers.TPESampler(seed=len(done), n_startup_trials=len(calibration.keys))
-    if not study.trials:
+    if not done:
         study.enqueue_trial(dict(zip(calibration.keys, calibration.own_places(), strict=True)))
     targets = calibration.targets
     for number in range(len(done), trials):
@@ -380,7 +380,7 @@ def fit_tables(fit: Mapping[str, Any]) -> list[Grid]:
     for row in fit["targets"]:
         low, high = row["accepted"]
         world = ", ".join(f"{key}={value}" for key, value in row["set"].items())
-        numbers = ["" if row[name] is None else _short(row[name]) for name in ("measured", "fresh_seeds")]
+        numbers = [_short(row[name]) if np.isfinite(row[name]) else "" for name in ("measured", "fresh_seeds")]
         targets.add_row(row["target"], world, *numbers, f"{_short(low)} to {_short(high)}")
     return [factors, targets]
 

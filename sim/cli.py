@@ -276,6 +276,8 @@ def validate(
                 show=show,
             )
     else:
+        if settings:
+            raise InputError("--set: days that were recorded cannot be made with other numbers")
         rows = validate_records(sources, folder)
     if failed := [row.law for row in rows if row.verdict == "fails"]:
         _complain(f"fails: {'; '.join(failed)}")

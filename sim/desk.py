@@ -19,7 +19,10 @@ from sim.surface import Quotes, Surface
 from sim.units import OPTION_FUTURES, OPTION_POINT_CENTS
 
 type QuoteVol = Callable[[float], float]
-"""A dealer's answer: volatility on top of the surface's for a trade of so many dollars of vega (+ it sells)."""
+"""A dealer's answer: volatility on top of the surface's for a trade of so many dollars of vega (+ it sells).
+
+Vega here is for a volatility of 1.00; the surface counts it by the volatility point.
+"""
 
 
 class OptionsDesk:

@@ -48,7 +48,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The value as JSON can hold it: numpy's scalars and arrays as Python's, NaN as null, dates as text."""
+    """The value as JSON can hold it: numpy's as Python's, NaN and infinity as null, dates as text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, np.ndarray | np.generic):

@@ -12,9 +12,9 @@ from sim.units import DAY, MINUTE, NEVER
 
 
 def since_last_close(scenario: Scenario, day: int) -> list[tuple[int, NewsItem]]:
-    """Times and texts of what comes out from the close before a day to its own, in order of time: numbered so."""
+    """Times and texts of what comes out after the close before a day, its own included; numbered by time."""
     session = scenario.session
-    since = session.hours_ns[day - 1][1] if day else 0
+    since = session.hours_ns[day - 1][1] + 1 if day else 0
     items = [(item.at_ns(session.first_day), item) for item in scenario.news]
     return sorted((pair for pair in items if since <= pair[0] <= session.hours_ns[day][1]), key=lambda pair: pair[0])
 

@@ -19,8 +19,10 @@ import importlib.util
 import json
 import math
 import pkgutil
+import shlex
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from datetime import date, time
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -212,15 +214,35 @@ def parse_setting(text: str) -> tuple[str, object]:
     return key.strip(), parsed["value"] if list(parsed) == ["value"] else value
 
 
+def run_command(scenario: str | Path, seed: int, settings: Mapping[str, object], without: str = "") -> str:
+    """The `thinbook run` that makes a run, for a shell."""
+    words = ["thinbook", "run", str(scenario), "--seed", str(seed)]
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={_written(value)}")]
+    return shlex.join([*words, *(["--without", without] if without else [])])
+
+
+def _written(value: object) -> str:
+    """A value as `parse_setting` reads it: text as it is where that does, else TOML."""
+    is_plain = isinstance(value, str) and parse_setting(f"key={value}")[1] == value
+    return str(value) if is_plain else _toml(value)
+
+
+def _toml(value: object) -> str:
+    # JSON's numbers, texts and truth values are TOML's, too.
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list | tuple) else json.dumps(value)
+
+
 def _override(data: dict[str, Any], key: str, value: object) -> None:
     *path, last = key.split(".")
     node: Any = data
     for depth, part in enumerate(path):
         node = _inner(node, part, key, is_crowd=path[:depth] == ["agents"])
     if isinstance(node, list):
-        node[_position(node, last, key)] = value
+        node[_position(node, last, key)] = deepcopy(value)
     else:
-        node[last] = value
+        node[last] = deepcopy(value)
 
 
 def _inner(node: Any, part: str, key: str, *, is_crowd: bool) -> Any:

@@ -1,7 +1,8 @@
 """Units and their conversions, in one place.
 
 Inside the simulator prices are integer ticks, sizes integer contracts, time integer nanoseconds and cash integer
-cents. Everything else (index points, dollars, clock times) is made from them here, at the edges.
+cents (the kernel's: ticks times contracts). Everything else (index points, dollars, clock times) is made from them
+here, at the edges.
 
 The one instrument so far is the E-mini S&P 500 future: a tick of 0.25 index points, 50 dollars a point (CME contract
 specification), hence 12.50 dollars a tick. It is quoted at index level: the basis to the index is taken as zero.

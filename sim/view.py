@@ -156,7 +156,7 @@ class View:
 
     @property
     def vix(self) -> float:
-        """The model's VIX, as of the last minute."""
+        """The model's VIX, as of the end of the last bar."""
         seen = self._model.frozen
         return seen.vix if seen else self._model.vix
 

@@ -379,6 +379,14 @@ def test_hedger_buys_before_the_event_and_in_fear_and_sells_after(build: Any, se
         assert trade.contracts == -40
 
 
+def test_hedger_never_buys_what_expires_today(build: Any) -> None:
+    """On a Friday tomorrow and the day after have no options; the draws of 40 hedgers come to one to nine days."""
+    bought = [build(PutHedger, index=n).decide(Eyes(due=1.0, date=date(2025, 10, 10)), TIME) for n in range(40)]
+    days = {trade.contract.expiry for (trade,) in bought}
+    assert {date(2025, 10, 13), date(2025, 10, 17)} <= days
+    assert min(days) == date(2025, 10, 13)
+
+
 def test_hedger_buys_more_the_more_it_fears(build: Any) -> None:
     def bought(**seen: float) -> int:
         return next(iter(build(PutHedger).decide(Eyes(due=1.0, **seen), TIME))).contracts
@@ -569,6 +577,11 @@ def test_rebalancer_begins_once_a_day_however_early(build: Any, minutes: float) 
         assert OPENS < alarm.time_ns <= max(CLOSES - minutes * MINUTE, OPENS + 1)
         assert list(buyer.decide(Eyes(now=alarm.time_ns), TIME)) == [Work(2000, until_ns=CLOSES)]
         assert not any(isinstance(alarm, At) for alarm in buyer.alarms(Eyes(now=alarm.time_ns)))
+
+
+def test_rebalancer_ends_after_it_has_begun(build: Any) -> None:
+    with pytest.raises(ValueError, match="stop_before_minutes must be less than before_close_minutes"):
+        build(CloseBuyer, before_close_minutes=5.0, stop_before_minutes=5.0)
 
 
 def test_rebalancer_orders_more_where_the_move_goes_on_and_takes_nothing_back(build: Any) -> None:

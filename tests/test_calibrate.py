@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -90,6 +91,16 @@ def test_it_goes_on_where_it_stopped(made_up, tmp_path):
     assert len(again) == 9
     made_up.write_text(TEXT.replace("[2.0, 12.0]", "[3.0, 12.0]"))
     assert len(calibrate.search(read_calibration(made_up), tmp_path, 1, 1, lambda done, total: None)) == 1
+
+
+def test_a_search_killed_in_its_first_trial_tries_the_scenarios_own_values(made_up, tmp_path, monkeypatch):
+    calibration = read_calibration(made_up)
+    with monkeypatch.context() as killed:
+        killed.setattr(calibrate, "observe", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            calibrate.search(calibration, tmp_path, 1, 1, lambda done, total: None)
+    (tried,) = calibrate.search(calibration, tmp_path, 1, 1, lambda done, total: None).to_dict("records")
+    assert [tried[key] for key in calibration.keys] == calibration.own_places()
 
 
 def test_a_line_that_a_kill_has_cut_is_no_harm(made_up, tmp_path):

@@ -275,6 +275,15 @@ def test_fall_of_7_percent_halts_for_15_minutes_and_reopens_by_auction() -> None
     assert (times >= halt + 15 * MINUTE).sum() > 60
 
 
+def test_bars_of_a_halt_do_not_count_in_spread_and_depth() -> None:
+    """Its quotes are two ticks apart all day, but for 15 minutes in which there are none."""
+    model = falling(falls=(7.5,))
+    assert (model.frames()["bars"]["spread_ticks"] == 0).sum() > 10
+    summary = model.summary()
+    assert summary["spread_ticks"] == pytest.approx(2.0)
+    assert summary["share_of_time_one_tick"] == 0.0
+
+
 def test_fall_of_less_halts_nothing() -> None:
     model = falling(falls=(6.9,))
     assert model.recorder.halts == 0

@@ -250,7 +250,7 @@ def test_only_what_is_on_the_shelf_can_be_opened():
 def test_the_command_shown_makes_the_same_scenario():
     choice = Choice({"depth_musd": 8.0}, "article", frozenset({"ctas"}))
     shelf, settings = Shelf(NOV20), Settings("nov20", 3, (choice,))
-    said = f"thinbook run {NOV20} --seed 3 --set depth_musd=8 --set options.book=books/article.csv --without ctas"
+    said = f"thinbook run {NOV20} --seed 3 --set depth_musd=8.0 --set options.book=books/article.csv --without ctas"
     assert shelf.command(settings, 0) == said
     overrides = {"depth_musd": 8.0, "options.book": "books/article.csv"}
     assert shelf.build("nov20", choice).digest == load(NOV20, overrides, ["ctas"]).digest

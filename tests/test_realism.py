@@ -351,6 +351,19 @@ def test_a_lobster_pair_is_read(tmp_path: Path) -> None:
     assert found["one_tick"] > 0.99
 
 
+def test_rows_of_a_pair_outside_its_session_count_for_nothing(tmp_path: Path) -> None:
+    late = "57600.000000001,1,9,1,900000,1\n"
+    day = read_lobster(
+        lobster(
+            tmp_path,
+            "34199.9,1,8,1,900000,1\n" + MESSAGES + late,
+            BOOK[: BOOK.index("\n") + 1] + BOOK + BOOK[: BOOK.index("\n") + 1],
+        )
+    )
+    assert day.quotes is not None
+    assert day.quotes["time_ns"].between(OPEN, CLOSE).all()
+
+
 @pytest.mark.parametrize(
     ("files", "problem"),
     [
@@ -527,6 +540,21 @@ def test_the_card_is_the_same_from_two_processes(tmp_path: Path) -> None:
         for workers in (1, 2)
     ]
     assert repr(cards[0]) == repr(cards[1])
+
+
+def test_a_day_in_other_bars_than_minutes_is_refused(tmp_path: Path) -> None:
+    scenario = load(QUIET, {"session.end": "09:46", "session.bar_seconds": 10})
+    with pytest.raises(ReadError, match=r"session\.bar_seconds: .* bars of a minute"):
+        command.validate_scenario(
+            scenario, days=1, first_seed=5, experiments=0, workers=1, out=tmp_path, show=lambda done, total: None
+        )
+
+
+def test_recorded_days_take_no_settings(tmp_path: Path, rng: np.random.Generator) -> None:
+    bars(2, rng).to_csv(tmp_path / "bars.csv", index=False)
+    result = CliRunner().invoke(app, ["validate", str(tmp_path / "bars.csv"), "--set", "depth_musd=5"])
+    assert isinstance(result.exception, ValueError)
+    assert str(result.exception).startswith("--set: ")
 
 
 def test_a_law_that_fails_is_named_and_exit_is_one(tmp_path: Path, rng: np.random.Generator) -> None:

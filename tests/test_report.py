@@ -11,6 +11,7 @@ from made_sweeps import day, made_sweep
 from probes import CROWD, QUIET, WALLS
 
 from sim.figures import INK, PAPER
+from sim.news import since_last_close
 from sim.palette import SOFT
 from sim.records import comparison, load_run, record
 from sim.report import figures, html, labels, pdf
@@ -143,6 +144,14 @@ def test_every_number_beside_the_real_day_has_a_plain_name(crowd, page):
     keys = {key for key, *_ in comparison(crowd)} - set(NOT_SHOWN)
     assert keys <= set(LABELS)
     assert not [key for key in keys if "_" in key and key in page.text]
+
+
+def test_news_at_the_close_is_of_the_day_that_ends():
+    scenario = load(
+        WALLS.replace('["2025-11-20"]', '["2025-11-19", "2025-11-20"]')
+        + '\n[[news]]\nat = "2025-11-19 16:00"\nname = "bell"\nsentiment = 0.1\n'
+    )
+    assert [[item.name for _, item in since_last_close(scenario, day)] for day in (0, 1)] == [["bell"], []]
 
 
 def test_news_is_numbered_from_the_close_before_and_told_to_be_of_the_night(crowd, page):

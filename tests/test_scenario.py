@@ -1,5 +1,6 @@
 import dataclasses
 import pickle
+import shlex
 import string
 import tomllib
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from sim.describe import describe
-from sim.scenario import ScenarioError, load, parse_setting
+from sim.scenario import ScenarioError, load, parse_setting, run_command
 from sim.tables import RealDay
 
 
@@ -203,6 +204,44 @@ def test_an_override_equals_an_edit(day, setting, old, new):
 )
 def test_a_setting_is_toml_or_plain_text(text, value):
     assert parse_setting(text) == ("k", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        1,
+        1.5,
+        1e-7,
+        True,
+        "10:00",
+        "10:00:00",
+        "5",
+        "a = b",
+        'say "a"\n',
+        "",
+        [1, "x"],
+        {"a b": {"skew": -0.1}},
+        [{"on": True}],
+    ],
+)
+def test_the_command_of_a_run_says_its_settings(value):
+    *words, setting = shlex.split(run_command("day.toml", 7, {"k": value}))
+    assert words == ["thinbook", "run", "day.toml", "--seed", "7", "--set"]
+    assert parse_setting(setting) == ("k", value)
+    assert shlex.split(run_command("a day.toml", 7, {}, "ctas,etfs"))[2:] == [
+        "a day.toml",
+        "--seed",
+        "7",
+        "--without",
+        "ctas,etfs",
+    ]
+
+
+def test_overrides_stay_as_they_are(day):
+    """What a sweep sets in all runs is overridden by its factors, run by run."""
+    given = {"session.days": ["2025-11-19", "2025-11-20"]}
+    load(day, given | {"session.days.0": "2025-11-18"})
+    assert given == {"session.days": ["2025-11-19", "2025-11-20"]}
 
 
 @pytest.mark.parametrize("text", ["depth_musd", "=3", ""])

@@ -39,9 +39,9 @@ def summary(frames: Frames, scenario: Scenario, messages: int) -> dict[str, obje
     dict
         `open` is the first trade, which is the opening auction's if anything crossed there; `high` and `low` are
         trades; `close` and `prior_close` are last mids; `time_6700_lost` is when the mid is first below that level
-        after it was above. Depth, spread and its share of one tick are means over the minutes. `vix...` and `vix1d...`
-        are of ends of minutes. `etf_share` is what groups "etfs" took, of all contracts; for `seconds_one_sided` see
-        the function. Tables by group:
+        after it was above. Depth, spread and its share of one tick are means over the bars that had a quote on both
+        sides (those of a halt have none). `vix...` and `vix1d...` are of ends of minutes. `etf_share` is what groups
+        "etfs" took, of all contracts; for `seconds_one_sided` see the function. Tables by group:
         `dealers_contracts_by_stage` is what dealers bought net on the first day ("1"), from the open to the high ("2")
         and from losing 6700 to the low ("3"); for the others see `sold_in_fall`, `contracts_by_group` and
         `price_points_by_group`. `impact_points_per_contract` is by window of time.
@@ -143,10 +143,11 @@ def _of_bars(bars: pd.DataFrame, hours: tuple[Hours, ...]) -> dict[str, float]:
     opens = hours[-1][0]
     today, before = within(bars, hours[-1]), bars[bars["time_ns"] < opens]
     morning = within(today, (opens, opens + HOUR))
+    quoted = today[today["spread_ticks"] > 0]
     return {
-        "top_of_book_musd": float(today["top_of_book_musd"].mean()),
-        "spread_ticks": float(today["spread_ticks"].mean()),
-        "share_of_time_one_tick": float(today["one_tick_share"].mean()),
+        "top_of_book_musd": float(quoted["top_of_book_musd"].mean()),
+        "spread_ticks": float(quoted["spread_ticks"].mean()),
+        "share_of_time_one_tick": float(quoted["one_tick_share"].mean()),
         "vix_prior_close": _end(before["vix"], -1),
         "vix_morning_low": float(morning["vix"].min()),
         "vix_high": float(today["vix"].max()),
@@ -161,7 +162,7 @@ def _end(column: pd.Series, place: int) -> float:
 
 
 def _triggers(decisions: pd.DataFrame, trades: pd.DataFrame, owner_group: Mapping[int, str]) -> int:
-    """Price alarms of trend followers that rang, and stop orders of stop-loss holders that traded.
+    """Price alarms on which trend followers have acted, and stop orders of stop-loss holders that traded.
 
     Stops are all that stop-loss holders trade, and a stop keeps its order number when it fires.
     """

@@ -213,7 +213,7 @@ def _of_both(day: Day, orders: pd.DataFrame, quotes: pd.DataFrame) -> Moments:
     found = {"response": response(sides, mids_at(quotes, times - 1), RESPONSE_LAGS)}
     large = (orders["size"] >= orders["size"].quantile(1 - LARGE_SHARE)).to_numpy()
     after = times[large, None] + (RECOVERY_S * SECOND).astype(np.int64)
-    places = np.searchsorted(quotes["time_ns"], after, side="right") - 1
+    places = np.maximum(np.searchsorted(quotes["time_ns"], after, side="right") - 1, 0)
     lasting = np.diff(quotes["time_ns"], append=day.closes_ns)
     spread = (quotes["ask_ticks"] - quotes["bid_ticks"]).to_numpy()
     found["spread_excess"] = spread[places].mean(axis=0) - np.average(spread, weights=lasting)

@@ -45,8 +45,15 @@ def day_of_run(frames: Mapping[str, pd.DataFrame], hours_ns: tuple[int, int], ev
     events : int64[n, 6], optional
         Its order events (`MarketModel.lobster_events`), times after that day's midnight; without them the sizes of the
         quotes are not known at every moment, nor the levels behind them.
+
+    Raises
+    ------
+    ReadError
+        Where its bars are not of a minute.
     """
     bars, trades, quotes = (within(frames[name], hours_ns) for name in ("bars", "trades", "quotes"))
+    if (np.diff(bars["time_ns"][:2]) != MINUTE).any():
+        raise ReadError("session.bar_seconds: the laws are those of bars of a minute, 60")
     day = {
         "opens_ns": hours_ns[0],
         "closes_ns": hours_ns[1],
@@ -164,6 +171,8 @@ def read_lobster(message_file: Path) -> Day:
     book = _read_book(book_file)
     if len(book) != len(events) or not len(events):
         raise ReadError(f"{book_file}: {len(book)} rows, but {len(events)} messages in {message_file.name!r}")
+    inside = (events[:, TIME] >= opens_ns) & (events[:, TIME] <= closes_ns)
+    events, book = events[inside], book[inside]
     if not (_quoted(book) & (events[:, TIME] < closes_ns)).any():
         raise ReadError(f"{book_file}: no row of the session has a bid and an offer")
     return _lobster_day(events, book, opens_ns, closes_ns)

@@ -37,7 +37,7 @@ def variance_per_step(path: np.ndarray, steps: int) -> float:
     Parameters
     ----------
     path : float array (n,)
-        Log prices at even steps.
+        Prices or their logarithms at even steps.
     steps : int
     """
     total = len(path) - 1

@@ -39,16 +39,3 @@ NOT_LIVE = 102
 
 FULL = -1
 """A buffer is full: nothing was done; the caller makes it larger and calls again."""
-
-REASONS = {
-    BAD_SIZE: "size is not between 1 and 2147483647",
-    BAD_PRICE: "price is not between 1 and 2147483647",
-    BAD_SIDE: "unknown side",
-    LIVE_ID: "an order of this id is live",
-    UNKNOWN_ID: "no order of this id is live",
-    WOULD_TRADE: "a post-only order would trade",
-    OUTSIDE_BAND: "price outside the band",
-    NO_TRADING: "trading is halted",
-    WAITING_STOP: "a waiting stop cannot be modified",
-    BAD_OP: "unknown operation",
-}

@@ -358,7 +358,7 @@ def launch(w, old, ident):
 
 @inline
 def set_off(w, p):
-    """Set a program's first timer: streams wait for their first candidate, the others act at once."""
+    """Set a program's first timer: streams wait for their first candidate, the others begin at once."""
     if w.programs[p, P_KIND] == SCHEDULE or w.programs[p, P_KIND] == TOUCH:
         w.programs[p, P_IDLE] = 1
         schedule(w, w.clock[NOW], ON_PROGRAM, p, w.programs[p, P_ID])

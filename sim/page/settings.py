@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sim import DEFAULT_SEED
-from sim.scenario import load, value_at
+from sim.scenario import load, run_command, value_at
 from sim.tables import Scenario
 
 SEEDS = (0, 9999)
@@ -152,12 +152,8 @@ class Shelf:
     def command(self, settings: Settings, place: int) -> str:
         """The command that makes the same run."""
         choice = settings.worlds[place]
-        parts = [f"thinbook run {self.path(settings.scenario)} --seed {settings.seed}"]
-        parts += [
-            f"--set {key}={value:g}" if isinstance(value, float) else f"--set {key}={value}"
-            for key, value in self.overrides(choice).items()
-        ]
-        return " ".join(parts + ([f"--without {','.join(sorted(choice.without))}"] if choice.without else []))
+        path, without = self.path(settings.scenario), ",".join(sorted(choice.without))
+        return run_command(path, settings.seed, self.overrides(choice), without)
 
 
 @dataclass(frozen=True)
@@ -181,4 +177,4 @@ class Card:
     @property
     def groups(self) -> list[str]:
         """Its groups of agents, in the file's order."""
-        return list(dict.fromkeys(crowd.group for crowd in self.scenario.crowds))
+        return list(self.scenario.groups)

@@ -172,5 +172,5 @@ class Day:
 
 
 def clock_hours(time_ns: pd.Series) -> np.ndarray:
-    """Hours after midnight of times; 24 is the last moment of a day."""
+    """Hours after midnight of times, below 24."""
     return np.asarray(time_ns % DAY / HOUR)

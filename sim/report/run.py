@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,6 +16,7 @@ from sim.report import figures, html
 from sim.report.day import Day
 from sim.report.dominoes import causes, largest
 from sim.report.words import number, signed, the_day, who_and_why
+from sim.scenario import run_command
 from sim.units import POINT_USD, clock_text
 
 if TYPE_CHECKING:
@@ -324,7 +324,5 @@ def made_with(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _command(run: Run) -> str:
     """What was typed."""
     settings = dict(run.provenance.get("settings") or {})
-    without = settings.pop("without", None)
-    words = ["thinbook", "run", run.provenance.get("scenario") or "scenario.toml", "--seed", str(run.seed)]
-    words += [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
-    return shlex.join([*words, *(["--without", without] if without else [])])
+    without = settings.pop("without", "")
+    return run_command(run.provenance.get("scenario") or "scenario.toml", run.seed, settings, without)

@@ -65,11 +65,11 @@ def _sentences(day: Day) -> Iterator[str]:
     if sold := stages.get("3"):
         yield f"Dealers {_deal(sold)} net from the loss of 6700 to the low."
     before = (
-        f"was {number(summary['vix_prior_close'], 1)} at the close before and" if summary["vix_prior_close"] else ""
+        f"was {number(summary['vix_prior_close'], 1)} at the close before and " if summary["vix_prior_close"] else ""
     )
     yield (
         f"The best quotes showed ${number(summary['top_of_book_musd'], 1)}M on average. "
-        f"The VIX {before} ended at {number(summary['vix_close'], 1)}."
+        f"The VIX {before}ended at {number(summary['vix_close'], 1)}."
     )
 
 

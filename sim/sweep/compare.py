@@ -2,7 +2,7 @@
 
 Runs of the same seed share all their underlying draws, so their difference varies less than that of runs with seeds of
 their own (common random numbers; Glasserman and Yao 1992, Management Science 38, 884). How much less is measured: the
-control pairs every seed of the first sweep with the next seed of the second. Seeds are what is independent: of the
+control pairs every seed of the first sweep with the one before it of the second. Seeds are what is independent: of the
 runs of a seed, at all points that both sweeps have, the mean counts.
 """
 
