@@ -35,9 +35,9 @@ class CloseTrader(Trader):
                 raise ValueError("stop_before_minutes must be less than before_close_minutes")
             return self
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
-        self.minutes_before = self.p.before_close_minutes + self.draw.uniform()
+    def begin(self) -> None:
+        """Draw when to start."""
+        self.minutes_before = self.draw.uniform(self.p.before_close_minutes, self.p.before_close_minutes + 1)
         self.position_at_open = 0
 
     def wanted(self, view: View) -> float:

@@ -77,16 +77,14 @@ class TrendFollower(Trader):
                 raise ValueError("first_points, last_points and weights: one value each for every horizon")
             return self
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Take a place among the levels, and a speed."""
         place = self.index / max(self.crowd_size - 1, 1)
         pairs = zip(self.p.first_points, self.p.last_points, strict=True)
         self.levels = [first + (last - first) * place for first, last in pairs]
         self.armed = [False] * len(self.levels)
         self.short, self.sold_at = [0] * len(self.levels), [-1] * len(self.levels)
-        self.work_s = self.p.twap_low_seconds + self.draw.uniform() * (
-            self.p.twap_high_seconds - self.p.twap_low_seconds
-        )
+        self.work_s = self.draw.uniform(self.p.twap_low_seconds, self.p.twap_high_seconds)
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Turn short where price has fallen through an armed trigger, long where it is back above on a later day."""

@@ -61,12 +61,11 @@ class OptionDealer(Trader):
             source="guess; form: Garleanu, Pedersen and Poteshman 2009",
         )
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
-        low, high = self.p.fast_minutes if self.watches else self.p.slow_minutes
-        self.every_s = 60 * (low + (high - low) * self.draw.uniform())
-        self.band = _between(self.p.band_low_contracts, self.p.band_high_contracts, self.draw.uniform())
-        self.work_s = _between(self.p.work_low_seconds, self.p.work_high_seconds, self.draw.uniform())
+    def begin(self) -> None:
+        """Draw pace, band and speed."""
+        self.every_s = 60 * self.draw.uniform(*(self.p.fast_minutes if self.watches else self.p.slow_minutes))
+        self.band = self.draw.uniform(self.p.band_low_contracts, self.p.band_high_contracts)
+        self.work_s = self.draw.uniform(self.p.work_low_seconds, self.p.work_high_seconds)
         self.vega_sold = 0.0
 
     @property
@@ -98,13 +97,9 @@ class OptionDealer(Trader):
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look again in a while, or when the move since now has used up the band."""
-        again = At(view.later(self.every_s * (0.5 + self.draw.uniform())))
+        again = At(view.later(self.every_s * self.draw.uniform(0.5, 1.5)))
         gamma = abs(view.option_greeks()[1])
         if not self.watches or gamma == 0.0:
             return [again]
         move = max(self.band / gamma, CLOSEST_POINTS)
         return [again, Below(view.mid - move), Above(view.mid + move)]
-
-
-def _between(low: float, high: float, share: float) -> float:
-    return low + (high - low) * share

@@ -74,8 +74,8 @@ class MacroTrader(Trader):
             source="study; form: Brock and Hommes 1998",
         )
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Arm the looks."""
         self.side = 0
         self.peers: Sequence[MacroTrader] = ()
         p = self.p

@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from sim.clock import is_trading_day
 from sim.options import Contract
 from sim.trader import Action, Alarm, At, OnNews, OnVol, Ring, TradeOptions, Trader, number
+from sim.units import HOUR
 from sim.view import View
 
 STRIKE_POINTS = 25.0
@@ -44,13 +45,13 @@ class PutHedger(Trader):
         every_minutes: float = number(20.0, 0.1, 390, "min", "mean time between two looks", source="guess")
         alarm_vix: float = number(2.0, 0.1, 100, "VIX points", "move that makes them look at once", source="guess")
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Have looked at nothing yet."""
         self.looked = -1
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
         """Buy insurance while an event is due or in fear, else cash in; take the profit of deep puts at all times."""
-        hours = (view.now - max(self.looked, view.opens)) / 3.6e12
+        hours = (view.now - max(self.looked, view.opens)) / HOUR
         self.looked = view.now
         if hours <= 0:
             return []
@@ -62,7 +63,7 @@ class PutHedger(Trader):
     def _buy(self, view: View, hours: float, due: bool) -> list[Action]:
         fear = self.p.fear_factor * max(0.0, view.vix - self.p.fear_vix) / 5
         rate = self.p.contracts_per_hour / self.crowd_size * (1 + fear + (self.p.event_factor if due else 0.0))
-        otm = self.p.otm_low_pct + (self.p.otm_high_pct - self.p.otm_low_pct) * self.draw.uniform()
+        otm = self.draw.uniform(self.p.otm_low_pct, self.p.otm_high_pct)
         strike = STRIKE_POINTS * round(view.mid * (1 - otm / 100) / STRIKE_POINTS)
         return [TradeOptions(Contract(self._expiry(view), strike, False), round(rate * hours))]
 

@@ -35,8 +35,8 @@ class InformedTrader(Trader):
         burst: float = number(1.2, 0, 3, "1", "standard deviation of the log intensity", source="study")
         burst_minutes: float = number(60.0, 0.1, 390, "min", "memory of the intensity", source="study")
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Begin with the usual intensity."""
         self.log_intensity, self.seen_at = 0.0, 0
 
     def learn(self, view: View) -> None:

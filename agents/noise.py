@@ -121,8 +121,8 @@ class NoiseTrader(Trader):
 
     def alarms(self, view: View) -> Iterable[Alarm]:
         """Look again after a while, in a fall after a move, else where one that matters would begin."""
-        later = At(view.later(60 * self.p.review_minutes * (0.5 + self.draw.uniform())))
-        step = self.p.review_points * (0.5 + self.draw.uniform())
+        later = At(view.later(60 * self.p.review_minutes * self.draw.uniform(0.5, 1.5)))
+        step = self.p.review_points * self.draw.uniform(0.5, 1.5)
         if self.surge > 1.0:
             return [later, Below(view.mid - step), Above(view.mid + step)]
         begins = view.mid_ago(self.p.surge_minutes) / (1 + self.p.surge_from_pct / 100)

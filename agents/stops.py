@@ -43,8 +43,8 @@ class StopHolder(Trader):
             10.0, 0, 1000, "points", "a stop is placed once the price is this far above it", source="guess"
         )
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Choose the levels."""
         self.waiting = sorted(((level, size) for level, size in self._levels() if size), reverse=True)
         self.placed: list[tuple[float, int]] = []
 

@@ -52,8 +52,8 @@ class ValueTrader(Trader):
             2000.0, 0, 1e6, "contracts", "offered in the opening auction, per side", source="study"
         )
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)  # type: ignore[arg-type]
+    def begin(self) -> None:
+        """Take a place among the thresholds."""
         place = (self.index + 0.5) / self.crowd_size
         self.threshold = (self.p.nearest_pct + (self.p.furthest_pct - self.p.nearest_pct) * place**2) / 100
 
@@ -106,4 +106,4 @@ class ValueTrader(Trader):
         low, high = self.idle_range(view)
         if view.position == 0 == view.working and low < view.mid < high:
             return [Below(low), Above(high), OnNews()]
-        return [At(view.later(self.p.every_seconds * (0.5 + self.draw.uniform()))), OnNews()]
+        return [At(view.later(self.p.every_seconds * self.draw.uniform(0.5, 1.5))), OnNews()]

@@ -412,10 +412,10 @@ class Draws:
         """Begin the next event."""
         self._event, self._index = self._event + 1, 0
 
-    def uniform(self) -> float:
-        """Uniform on [0, 1)."""
+    def uniform(self, low: float = 0.0, high: float = 1.0) -> float:
+        """Uniform on [low, high)."""
         self._index += 1
-        return float(uniform(self._key, (self._event << DRAWS_BITS) + self._index, 0))
+        return low + (high - low) * float(uniform(self._key, (self._event << DRAWS_BITS) + self._index, 0))
 
     def normal(self) -> float:
         """Standard normal (Box and Muller)."""
@@ -471,6 +471,10 @@ class Trader(mesa.Agent):
         self.p = params
         self.key = stream_key(model.seed, crowd, index)
         self.draw = Draws(self.key)
+        self.begin()
+
+    def begin(self) -> None:
+        """Set up what this trader remembers, once."""
 
     @classmethod
     def gather(cls, crowd: Sequence[Any]) -> None:

@@ -28,8 +28,7 @@ class GammaHedger(Trader):
 
     watch: Callable[[View], float]
 
-    def __init__(self, model: object, **about: object) -> None:
-        super().__init__(model, **about)
+    def begin(self) -> None:
         self.watch = lambda view: view.mid
         self.start_points, self.start_contracts = 0.0, 0
 
