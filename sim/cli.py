@@ -231,6 +231,8 @@ def study(
     place = file or Path(f"runs/study-{name}-{scenario.stem}.json")
     if place.is_dir():
         raise InputError(f"{place}: a folder; give a file to --out")
+    if place.suffix != ".json":
+        raise InputError(f"{place}: --out names a .json file, beside which the others are put")
     loaded = load(scenario)
     if name == "day":
         verdicts = ensemble.main(loaded, seeds=seeds or 200, first_seed=first_seed, workers=workers, out=place)

@@ -132,6 +132,7 @@ def test_replay_reads_lobster(thinbook):
         (["study", "emergance"], "no study 'emergance'; did you mean 'emergence'?"),
         (["study", "day", "--scenario", "day.toml"], "real.open: missing"),
         (["study", "day", "--scenario", "day.toml", "--out", "."], ".: a folder; give a file to --out"),
+        (["study", "day", "--scenario", "day.toml", "--out", "x.csv"], "x.csv: --out names a .json file"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(thinbook, arguments, said):
