@@ -30,7 +30,7 @@ from sim.news import News
 from sim.options import Contract, OptionBook
 from sim.recorder import Recorder, tape_sha256
 from sim.scenario import ScenarioError, load
-from sim.surface import Quotes, Surface
+from sim.surface import Quotes
 from sim.tables import NewsItem, Scenario
 from sim.trader import Ring, Trader
 from sim.units import DAY, MINUTE, SECOND, TICK_POINTS, clock_ns, moment_text, ticks
@@ -126,11 +126,7 @@ class MarketModel(mesa.Model):
         self.news = News(scenario.news, session.first_day, session.value_points)
         opening = scenario.options.positions() if scenario.options else OptionBook.of([])
         start = self.hours[0]
-        held = opening.expiry.tolist()
-        first, last, before = session.first_day, session.days[-1], start - DAY // 4
-        self.surface = Surface(
-            scenario.surface, first, before, session.prior_close_points, self.news.events(), held, last
-        )
+        self.surface = scenario.starting_surface(self.news.events(), opening.expiry.tolist())
         self.prior_close = self.session_open = session.prior_close_points
         self.vix = self.prior_vix = vix(self.surface, start, self.prior_close)
         self.vix1d = vix1d(self.surface, start, self.prior_close)

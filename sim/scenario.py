@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
+import tomlkit
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
@@ -223,15 +224,11 @@ def run_command(scenario: str | Path, seed: int, settings: Mapping[str, object],
 
 def _written(value: object) -> str:
     """A value as `parse_setting` reads it: text as it is where that does, else TOML."""
-    is_plain = isinstance(value, str) and parse_setting(f"key={value}")[1] == value
-    return str(value) if is_plain else _toml(value)
-
-
-def _toml(value: object) -> str:
-    # JSON's numbers, texts and truth values are TOML's, too.
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{json.dumps(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list | tuple) else json.dumps(value)
+    if isinstance(value, str) and parse_setting(f"key={value}")[1] == value:
+        return value
+    # In an inline table tomlkit keeps to one line whatever it is given.
+    table = tomlkit.inline_table().append("key", value)
+    return table.as_string().removeprefix("{key = ").removesuffix("}")
 
 
 def _override(data: dict[str, Any], key: str, value: object) -> None:

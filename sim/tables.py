@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -22,7 +23,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from sim.clock import is_trading_day
 from sim.options import Contract, OptionBook
-from sim.surface import SurfaceParams
+from sim.surface import Event, Surface, SurfaceParams
 from sim.units import DAY, clock_ns, moment_ns
 
 LONGEST_OPTION_DAYS = 3600
@@ -322,6 +323,12 @@ class Scenario(Tables):
     def groups(self) -> tuple[str, ...]:
         """Names of the groups of agents, in the file's order."""
         return tuple(dict.fromkeys(crowd.group for crowd in self.crowds))
+
+    def starting_surface(self, events: Iterable[Event], held: Iterable[date]) -> Surface:
+        """The volatility surface a quarter of a day before the first open."""
+        session = self.session
+        start, days = session.hours_ns[0][0] - DAY // 4, session.days
+        return Surface(self.surface, days[0], start, session.prior_close_points, events, held, days[-1])
 
     @property
     def digest(self) -> str:

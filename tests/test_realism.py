@@ -352,14 +352,9 @@ def test_a_lobster_pair_is_read(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_pair_outside_its_session_count_for_nothing(tmp_path: Path) -> None:
-    late = "57600.000000001,1,9,1,900000,1\n"
-    day = read_lobster(
-        lobster(
-            tmp_path,
-            "34199.9,1,8,1,900000,1\n" + MESSAGES + late,
-            BOOK[: BOOK.index("\n") + 1] + BOOK + BOOK[: BOOK.index("\n") + 1],
-        )
-    )
+    early, late = "34199.9,1,8,1,900000,1\n", "57600.000000001,1,9,1,900000,1\n"
+    (row, *_) = BOOK.splitlines(keepends=True)
+    day = read_lobster(lobster(tmp_path, early + MESSAGES + late, row + BOOK + row))
     assert day.quotes is not None
     assert day.quotes["time_ns"].between(OPEN, CLOSE).all()
 

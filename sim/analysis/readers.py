@@ -14,6 +14,7 @@ from sim.analysis.day import within
 from sim.analysis.observed import Day, mids_at, two_sided
 from sim.analysis.tape import contracts_by_group, etf_share, owner_groups
 from sim.lobster import DIRECTION, EXECUTION, NEW, PRICE, SIZE, TIME, TYPE, read_events
+from sim.tables import Session
 from sim.units import DAY, MINUTE, POINT_USD, TICK_POINTS, clock_ns
 
 OPEN_NS, CLOSE_NS = clock_ns("09:30"), clock_ns("16:00")
@@ -33,15 +34,15 @@ class ReadError(ValueError):
 # Runs
 
 
-def day_of_run(frames: Mapping[str, pd.DataFrame], hours_ns: tuple[int, int], events: np.ndarray | None = None) -> Day:
+def day_of_run(frames: Mapping[str, pd.DataFrame], session: Session, events: np.ndarray | None = None) -> Day:
     """The last day of a run.
 
     Parameters
     ----------
     frames : mapping
         The tables of a run (`sim.records.FRAMES`).
-    hours_ns : tuple
-        The last session.
+    session : Session
+        Its days and hours.
     events : int64[n, 6], optional
         Its order events (`MarketModel.lobster_events`), times after that day's midnight; without them the sizes of the
         quotes are not known at every moment, nor the levels behind them.
@@ -51,9 +52,10 @@ def day_of_run(frames: Mapping[str, pd.DataFrame], hours_ns: tuple[int, int], ev
     ReadError
         Where its bars are not of a minute.
     """
-    bars, trades, quotes = (within(frames[name], hours_ns) for name in ("bars", "trades", "quotes"))
-    if (np.diff(bars["time_ns"][:2]) != MINUTE).any():
+    if session.bar_seconds != 60:
         raise ReadError("session.bar_seconds: the laws are those of bars of a minute, 60")
+    hours_ns = session.hours_ns[-1]
+    bars, trades, quotes = (within(frames[name], hours_ns) for name in ("bars", "trades", "quotes"))
     day = {
         "opens_ns": hours_ns[0],
         "closes_ns": hours_ns[1],

@@ -331,7 +331,7 @@ def WorldControls(lab: Lab, settings: solara.Reactive[Settings], card: Card, pla
     with solara.Div(classes=["group"]):
         _html("h3", "Who takes part")
         with solara.Div(classes=["switches"]):
-            for group in card.groups:
+            for group in card.scenario.groups:
                 _member(group, choice, change)
 
 

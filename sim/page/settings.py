@@ -173,8 +173,3 @@ class Card:
     def dials(self) -> list[Dial]:
         """The dials it has, wide enough for its own values."""
         return [dial.widened(self.own[dial.key]) for dial in DIALS if dial.key in self.own]
-
-    @property
-    def groups(self) -> list[str]:
-        """Its groups of agents, in the file's order."""
-        return list(self.scenario.groups)

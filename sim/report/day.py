@@ -141,12 +141,10 @@ class Day:
     def surface(self) -> Surface:
         """The scenario's surface as it starts, without the variance of events that are over by this day's open."""
         scenario, opens = self.run.scenario, self.hours[0]
-        session = scenario.session
-        start, first = session.hours_ns[0][0] - DAY // 4, session.first_day
-        pending = [item for item in self.run.scenario.news if item.at_ns(first) > opens and item.event_variance]
+        first = scenario.session.first_day
+        pending = [item for item in scenario.news if item.at_ns(first) > opens and item.event_variance]
         events = [Event(item.name, item.event_variance, item.at_ns(first)) for item in pending]
-        held = self.book.expiry.tolist()
-        return Surface(scenario.surface, first, start, session.prior_close_points, events, held, session.days[-1])
+        return scenario.starting_surface(events, self.book.expiry.tolist())
 
     def against_spot(self, spots: np.ndarray) -> pd.DataFrame:
         """Delta, gamma and vanna of `book` on `surface`, in the units of `dealers`, by index level."""

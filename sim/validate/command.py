@@ -66,7 +66,7 @@ def validate_records(paths: Sequence[Path], out: Path | None) -> list[Row]:
 def _read(path: Path) -> tuple[Run | None, list[Moments]]:
     if path.is_dir():
         run = load_run(path)
-        return run, [moments(day_of_run(run.frames, run.scenario.session.hours_ns[-1], _events(run)))]
+        return run, [moments(day_of_run(run.frames, run.scenario.session, _events(run)))]
     if not path.is_file():
         raise ReadError(f"{path}: no such file or folder")
     if "_message_" in path.name:

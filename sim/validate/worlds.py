@@ -74,7 +74,7 @@ def observe(text: str, seed: int, depth_musd: float | None = None) -> Moments:
     scenario = load(text, {} if depth_musd is None else {"depth_musd": depth_musd})
     model = simulate(scenario, seed, log_events=True)
     events = model.lobster_events()[scenario.session.days[-1]]
-    return moments(day_of_run(model.frames(), scenario.session.hours_ns[-1], events))
+    return moments(day_of_run(model.frames(), scenario.session, events))
 
 
 def probe(text: str, seed: int, share: float, plain: Moments) -> np.ndarray:
