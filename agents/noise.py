@@ -1,8 +1,9 @@
 """Noise: market orders of random sign and split metaorders, whose pace follows the time of day and excites itself.
 
 Metaorder sizes are Pareto, so that trade signs have a long memory (Lillo, Mike and Farmer 2005); activity follows past
-volatility (quadratic Hawkes; Blanc, Donier and Bouchaud 2017). A market that falls draws a crowd of its own (Barber and
-Odean 2008; volume against the size of a move: Karpoff 1987).
+volatility (quadratic Hawkes; Blanc, Donier and Bouchaud 2017). News is read in more than one way, so that people trade
+on it with one another long after the price has moved (Harris and Raviv 1993; Kandel and Pearson 1995). A market that
+falls draws a crowd of its own (Barber and Odean 2008; volume against the size of a move: Karpoff 1987).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sim.trader import (
     Limit,
     Metaorders,
     NoiseOrders,
+    OnNews,
     Ring,
     Trader,
     number,
@@ -52,7 +54,7 @@ class NoiseTrader(Trader):
             (0.02, 0.15), 1e-6, 1, "share", "range of a metaorder's share of the flow", source="study"
         )
         feedback: float = number(
-            0.35,
+            0.15,
             0,
             0.99,
             "1",
@@ -68,9 +70,11 @@ class NoiseTrader(Trader):
             "volatility of activity one",
             source="study",
         )
-        surge: float = number(
-            0.2, 0, 10, "1/%", "rise of the rate of single orders for every per cent of a fall", source="study"
+        stir: float = number(
+            1.8, 0, 10, "1/%", "rise of the rate of single orders for every per cent of news", source="study"
         )
+        stir_minutes: float = number(50.0, 1, 390, "min", "memory of news", source="study")
+        surge: float = number(0.2, 0, 10, "1/%", "rise of it for every per cent of a fall", source="study")
         surge_from_pct: float = number(0.5, 0, 100, "%", "falls up to this bring none", source="guess")
         surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
         auction_contracts: float = number(
@@ -78,8 +82,8 @@ class NoiseTrader(Trader):
         )
         review_points: float = number(5.0, 0.25, 1000, "points", "mean move after which it is reviewed", source="guess")
         review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
-        u_base: float = number(0.82, 0, 10, "1", "pace at midday", source="study")
-        u_rise: float = number(0.75, 0, 10, "1", "more at the open and at the close", source="study")
+        u_base: float = number(0.87, 0, 10, "1", "pace at midday", source="study")
+        u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
 
     surge = 1.0
     """Single orders that come, over the usual."""
@@ -91,7 +95,7 @@ class NoiseTrader(Trader):
         return [Limit(side * size, view.value * (1 + side * AUCTION_REACH)) for side, size in sizes if size]
 
     def decide(self, view: View, ring: Ring) -> Iterable[Action]:
-        """Start the streams with the session; send more single orders while the index falls."""
+        """Start the streams with the session; send more single orders after news and while the index falls."""
         p = self.p
         share = p.contracts_per_second / self.crowd_size
         before, self.surge = self.surge, self.surge_at(view)
@@ -115,15 +119,16 @@ class NoiseTrader(Trader):
         ]
 
     def surge_at(self, view: View) -> float:
-        """Single orders after the fall of the last hour, over the usual."""
-        fallen_pct = 100 * (view.mid_ago(self.p.surge_minutes) / view.mid - 1)
-        return float(1 + self.p.surge * max(fallen_pct - self.p.surge_from_pct, 0.0))
+        """Single orders after the news and the fall of the last hour, over the usual."""
+        p = self.p
+        fallen_pct = 100 * (view.mid_ago(p.surge_minutes) / view.mid - 1)
+        return 1 + p.stir * view.stir_pct(p.stir_minutes) + p.surge * max(fallen_pct - p.surge_from_pct, 0.0)
 
     def alarms(self, view: View) -> Iterable[Alarm]:
-        """Look again after a while, in a fall after a move, else where one that matters would begin."""
+        """Look again after a while, at news, in a fall after a move, else where one that matters would begin."""
         later = At(view.later(60 * self.p.review_minutes * self.draw.uniform(0.5, 1.5)))
         step = self.p.review_points * self.draw.uniform(0.5, 1.5)
-        if self.surge > 1.0:
-            return [later, Below(view.mid - step), Above(view.mid + step)]
         begins = view.mid_ago(self.p.surge_minutes) / (1 + self.p.surge_from_pct / 100)
-        return [later, Below(min(begins, view.mid) - step)]
+        if view.mid < begins:
+            return [later, OnNews(), Below(view.mid - step), Above(view.mid + step)]
+        return [later, OnNews(), Below(begins - step)]

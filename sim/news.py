@@ -56,12 +56,9 @@ class News:
         if pct:
             self._moves[what].append((at, pct))
 
-    def faded(self, what: str, decay_minutes: float, now: int) -> float:
-        """Sum of all moves so far of "value_pct" or "bitcoin_pct", each fading exponentially with its age."""
-        total = 0.0
-        for at, pct in self._moves[what]:
-            total += pct * math.exp(-(now - at) / MINUTE / decay_minutes)
-        return total
+    def faded(self, what: str, decay_minutes: float, now: int) -> list[float]:
+        """All moves so far of "value_pct" or "bitcoin_pct", each faded exponentially with its age."""
+        return [pct * math.exp(-(now - at) / MINUTE / decay_minutes) for at, pct in self._moves[what]]
 
     def days_to_event(self, now: int) -> float:
         """Calendar days to the next pending event, infinite if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -142,11 +143,15 @@ class View:
 
     def news_pct(self, decay_minutes: float) -> float:
         """Sum of the changes of value by news, in percent, each fading exponentially with its age."""
-        return self._model.news.faded("value_pct", decay_minutes, self.now)
+        return math.fsum(self._model.news.faded("value_pct", decay_minutes, self.now))
+
+    def stir_pct(self, decay_minutes: float) -> float:
+        """Sum of the sizes of the changes of value by news, in percent, each fading exponentially with its age."""
+        return math.fsum(map(abs, self._model.news.faded("value_pct", decay_minutes, self.now)))
 
     def bitcoin_pct(self, decay_minutes: float) -> float:
         """Sum of bitcoin's moves, in percent, each fading exponentially with its age."""
-        return self._model.news.faded("bitcoin_pct", decay_minutes, self.now)
+        return math.fsum(self._model.news.faded("bitcoin_pct", decay_minutes, self.now))
 
     def event_due_days(self) -> float:
         """Days until the next scheduled event that is still pending, infinite if there is none."""

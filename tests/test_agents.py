@@ -40,7 +40,7 @@ from sim import trader as vocabulary
 from sim.model import MarketModel
 from sim.options import Contract
 from sim.scenario import load
-from sim.trader import Above, Action, Alarm, At, Below, Cancel, OnFill, Order, Ring, Trader, Work
+from sim.trader import Above, Action, Alarm, At, Below, Cancel, OnFill, OnNews, Order, Ring, Trader, Work
 from sim.units import DAY, MINUTE, clock_ns, contracts_of
 
 NOW, OPENS, CLOSES = clock_ns("11:00"), clock_ns("09:30"), clock_ns("16:00")
@@ -79,6 +79,7 @@ class Eyes(SimpleNamespace):
             "working": 0,
             "orders": [],
             "news": 0.0,
+            "stir": 0.0,
             "bitcoin": 0.0,
             "before": None,
             "due": math.inf,
@@ -95,6 +96,9 @@ class Eyes(SimpleNamespace):
 
     def news_pct(self, decay_minutes: float) -> float:
         return self.news
+
+    def stir_pct(self, decay_minutes: float) -> float:
+        return self.stir
 
     def bitcoin_pct(self, decay_minutes: float) -> float:
         return self.bitcoin
@@ -683,7 +687,7 @@ def test_makers_bear_and_latent_traders_offer_less_above_the_prior_close_of_the_
         assert again == usual
 
 
-@pytest.mark.parametrize(("before", "surge"), [(6700.0, 1.0), (6600.0, 1.0), (6733.5, 1.0), (6834.0, 1.75)])
+@pytest.mark.parametrize(("before", "surge"), [(6700.0, 1.0), (6600.0, 1.0), (6733.0, 1.0), (6834.0, 1.75)])
 def test_a_fall_draws_more_single_orders(build: Any, before: float, surge: float) -> None:
     """Two percent within the hour, half of one of them for nothing: 0.5 x 1.5 more."""
     trader = build(NoiseTrader, surge=0.5, surge_from_pct=0.5)
@@ -692,9 +696,20 @@ def test_a_fall_draws_more_single_orders(build: Any, before: float, surge: float
     assert now == ([replace(usual, surge=pytest.approx(surge))] if surge > 1 else [])
     assert not trader.decide(Eyes(before=before), Ring("below", 6698.0))
     alarms = {type(alarm): alarm for alarm in trader.alarms(Eyes(before=before))}
-    assert set(alarms) == ({At, Above, Below} if surge > 1 else {At, Below})
+    assert set(alarms) == {At, OnNews, Below} | ({Above} if surge > 1 else set())
     begins = 6700.0 if surge > 1 else min(before / 1.005, 6700.0)
     assert begins - 1.5 * trader.p.review_points <= alarms[Below].points <= begins - 0.5 * trader.p.review_points
+
+
+def test_news_draws_single_orders_whichever_way_it_goes(build: Any) -> None:
+    """Half a percent of news at 2 a percent: twice as many; a fall that counts adds its own."""
+    trader = build(NoiseTrader, stir=2.0, surge=0.5, surge_from_pct=0.5)
+    _, usual, _ = trader.decide(Eyes(), Ring("open"))
+    seen = Eyes(stir=0.5)
+    assert trader.decide(seen, Ring("news")) == [replace(usual, surge=2.0)]
+    assert not trader.decide(seen, TIME)
+    assert trader.decide(Eyes(stir=0.5, before=6834.0), TIME) == [replace(usual, surge=pytest.approx(2.75))]
+    assert trader.decide(Eyes(), TIME) == [usual]
 
 
 # Everyone together

@@ -318,8 +318,8 @@ value_points = 6650.0
 sentiment = 0.5
 [[news]]
 at = "2025-11-20 09:31"
-name = "up"
-value_pct = 2.0
+name = "down"
+value_pct = -2.0
 [[news]]
 at = "2025-11-20 09:32"
 name = "coin"
@@ -329,11 +329,12 @@ bitcoin_pct = -3.0
     view = View(model, model.traders[1])
     assert view.value == 6600.0
     run(model, 1)
-    assert view.value == 6650.0 * 1.02
+    assert view.value == 6650.0 * 0.98
     assert view.sentiment == 0.0
     run(model, 2)
     assert view.bitcoin_pct(60.0) == pytest.approx(-3.0 * np.exp(-1 / 60))
-    assert view.news_pct(20.0) == pytest.approx(100 * 50 / 6600 * np.exp(-93 / 20) + 2.0 * np.exp(-2 / 20))
+    assert view.news_pct(20.0) == pytest.approx(100 * 50 / 6600 * np.exp(-93 / 20) - 2.0 * np.exp(-2 / 20))
+    assert view.stir_pct(20.0) == pytest.approx(100 * 50 / 6600 * np.exp(-93 / 20) + 2.0 * np.exp(-2 / 20))
     assert model.market.mid2() == 2 * 4 * 6600, "news moves no price"
 
 
