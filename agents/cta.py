@@ -29,7 +29,7 @@ class TrendFollower(Trader):
         """Size of all funds together, their levels and their execution."""
 
         contracts: float = number(
-            50_000.0,
+            45_000.0,
             0,
             1e6,
             "contracts",

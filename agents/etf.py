@@ -40,7 +40,7 @@ class MacroTrader(Trader):
         pov: float = number(
             0.8, 0.001, 1, "share of volume", "largest participation of all of them together", source="study"
         )
-        news: float = number(0.47, 0, 10, "1/%", "weight of news", source="study")
+        news: float = number(0.4, 0, 10, "1/%", "weight of news", source="study")
         news_decay_minutes: float = number(8.0, 0.1, 390, "min", "memory of news", source="study")
         momentum: float = number(
             0.01,

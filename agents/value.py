@@ -24,7 +24,7 @@ class ValueTrader(Trader):
         nearest_pct: float = number(0.08, 0, 50, "%", "narrowest threshold", source="study")
         furthest_pct: float = number(1.5, 0, 50, "%", "widest", source="study")
         slope_contracts: float = number(
-            700.0,
+            750.0,
             0,
             1e5,
             "contracts/point/$M",
@@ -45,7 +45,7 @@ class ValueTrader(Trader):
             source="guess; form: Almgren and Chriss 2001, urgency",
         )
         caution_pct: float = number(
-            4.0, 0, 50, "%", "doubt of the level of value after news of the worst tone, in proportion", source="study"
+            4.15, 0, 50, "%", "doubt of the level of value after news of the worst tone, in proportion", source="study"
         )
         every_seconds: float = number(120.0, 1, 23_400, "s", "mean time between two looks", source="guess")
         auction_contracts: float = number(
