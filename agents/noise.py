@@ -74,7 +74,7 @@ class NoiseTrader(Trader):
             2.8, 0, 10, "1/%", "rise of the rate of single orders for every per cent of news", source="study"
         )
         stir_minutes: float = number(50.0, 1, 390, "min", "memory of news", source="study")
-        surge: float = number(0.2, 0, 10, "1/%", "rise of it for every per cent of a fall", source="study")
+        surge: float = number(0.2, 0, 10, "1/%", "rise of that rate for every per cent of a fall", source="study")
         surge_from_pct: float = number(0.5, 0, 100, "%", "falls up to this bring none", source="guess")
         surge_minutes: int = number(60, 1, 390, "min", "over which the fall is taken", source="guess")
         auction_contracts: float = number(
