@@ -68,14 +68,19 @@ from sim.kernel.world import (
 
 @inline
 def inventory(b, w, p):
-    """A maker's inventory with a memory, between -1 and 1: tanh of skew x inventory / scale."""
+    """A maker's inventory with a memory, between -1 and 1: x / sqrt(1 + x^2) of x = skew x inventory / scale.
+
+    It fades by implicit steps of the exponential law, which looks are far shorter than a memory to be true to: without
+    a call into the C library, which a look is too short for.
+    """
     params, book = w.params, book_of(w, p)
     position = b.owners[np.uint32(w.programs[p, P_OWNER]), book, POSITION]
     gone = (w.clock[NOW] - params[p, SEEN_AT]) / SECOND
-    params[p, FAST] = params[p, FAST] * math.exp(-gone / params[p, MEMORY]) + position - params[p, SEEN_POSITION]
+    params[p, FAST] = params[p, FAST] / (1.0 + gone / params[p, MEMORY]) + position - params[p, SEEN_POSITION]
     params[p, SEEN_POSITION] = position
     params[p, SEEN_AT] = w.clock[NOW]
-    return math.tanh(params[p, SKEW] * params[p, FAST] / params[p, MAX_INVENTORY])
+    x = params[p, SKEW] * params[p, FAST] / params[p, MAX_INVENTORY]
+    return x / math.sqrt(1.0 + x * x)
 
 
 @inline
