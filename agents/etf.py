@@ -23,7 +23,7 @@ class MacroTrader(Trader):
     class Params(Trader.Params):
         """Signal, clips and peers."""
 
-        every_seconds: float = number(60.0, 1, 23_400, "s", "mean time between two looks", source="study")
+        every_seconds: float = number(66.0, 1, 23_400, "s", "mean time between two looks", source="study")
         attention: float = number(
             0.25, 0, 10, "1", "chance of trading at a look at the reference volatility", source="study"
         )
@@ -31,7 +31,7 @@ class MacroTrader(Trader):
             1.7, 0.01, 100, "points/sqrt(min)", "volatility of a calm day", source="study"
         )
         attention_power: float = number(1.4, 0, 4, "1", "growth of attention with volatility", source="study")
-        clip_contracts: float = number(234.0, 1, 10_000, "contracts", "median clip", source="study")
+        clip_contracts: float = number(256.0, 1, 10_000, "contracts", "median clip", source="study")
         clip_log_sd: float = number(0.25, 0, 3, "1", "standard deviation of its logarithm", source="study")
         limit_contracts: float = number(
             120_000.0, 0, 1e7, "contracts", "largest position of all together, either way", source="study"

@@ -71,7 +71,7 @@ class NoiseTrader(Trader):
             source="study",
         )
         stir: float = number(
-            2.8, 0, 10, "1/%", "rise of the rate of single orders for every per cent of news", source="study"
+            3.0, 0, 10, "1/%", "rise of the rate of single orders for every per cent of news", source="study"
         )
         stir_minutes: float = number(50.0, 1, 390, "min", "memory of news", source="study")
         surge: float = number(0.2, 0, 10, "1/%", "rise of that rate for every per cent of a fall", source="study")
@@ -80,7 +80,9 @@ class NoiseTrader(Trader):
         auction_contracts: float = number(
             2000.0, 0, 1e6, "contracts", "mean of what all send to the opening auction, per side", source="guess"
         )
-        review_points: float = number(5.0, 0.25, 1000, "points", "mean move after which it is reviewed", source="guess")
+        review_points: float = number(
+            10.0, 0.25, 1000, "points", "mean move after which it is reviewed", source="guess"
+        )
         review_minutes: float = number(10.0, 0.1, 390, "min", "or mean time after which it is", source="guess")
         u_base: float = number(0.87, 0, 10, "1", "pace at midday", source="study")
         u_rise: float = number(0.55, 0, 10, "1", "more at the open and at the close", source="study")
