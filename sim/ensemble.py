@@ -26,7 +26,7 @@ from sim.figures import STYLE, save_figure
 from sim.files import write_json
 from sim.palette import BLUE, VERMILION
 from sim.scenario import load
-from sim.study import AWAKE, DEAF, MOST_BLIND, NO_FEEDBACK, Job, Verdict, World, in_processes, sold_contracts
+from sim.study import AWAKE, DEAF, MOST_BLIND, NO_FEEDBACK, Job, Verdict, World, in_processes, play, sold_contracts
 from sim.tables import Scenario
 from sim.units import HOUR, MINUTE, clock_ns, clock_text
 
@@ -158,15 +158,9 @@ def main(scenario: Scenario, *, seeds: int, first_seed: int, workers: int, out: 
 
 def measure(job: Job) -> Course:
     """Make one run and keep its last day."""
-    from sim.model import MarketModel
-
-    scenario = load(job.scenario, WORLDS[job.world].overrides, WORLDS[job.world].without)
-    model = MarketModel(scenario, rng=job.seed, freeze_at_ns=job.freeze_at_ns)
-    model.run_model()
-    frames = model.frames()
+    scenario, frames, kept = play(job, WORLDS[job.world])
     session = scenario.session
     bars = frames["bars"][frames["bars"]["time_ns"] > session.hours_ns[-1][0]]
-    kept = model.summary(frames)
     return Course(
         world=job.world,
         seed=job.seed,

@@ -185,14 +185,18 @@ def run_all(
 
 def measure(job: Job) -> Outcome:
     """Make one run and keep what the study needs."""
+    return outcome_of(job, *play(job, WORLDS[job.world]))
+
+
+def play(job: Job, world: World) -> tuple[Scenario, dict[str, pd.DataFrame], dict[str, Any]]:
+    """Make the run of a job in its world; the scenario, the tables and the summary."""
     from sim.model import MarketModel
 
-    world = WORLDS[job.world]
     scenario = load(job.scenario, world.overrides, world.without)
     model = MarketModel(scenario, rng=job.seed, freeze_at_ns=job.freeze_at_ns)
     model.run_model()
     frames = model.frames()
-    return outcome_of(job, scenario, frames, model.summary(frames))
+    return scenario, frames, model.summary(frames)
 
 
 def outcome_of(job: Job, scenario: Scenario, frames: Mapping[str, pd.DataFrame], summary: Mapping[str, Any]) -> Outcome:
