@@ -71,7 +71,7 @@ class NoiseTrader(Trader):
             source="study",
         )
         stir: float = number(
-            3.0, 0, 10, "1/%", "rise of the rate of single orders for every per cent of news", source="study"
+            3.5, 0, 10, "1/%", "rise of the rate of single orders for every per cent of news", source="study"
         )
         stir_minutes: float = number(50.0, 1, 390, "min", "memory of news", source="study")
         surge: float = number(0.2, 0, 10, "1/%", "rise of that rate for every per cent of a fall", source="study")
