@@ -70,9 +70,9 @@ from sim.kernel.world import (
 def inventory(b, w, p):
     """A maker's inventory with a memory, between -1 and 1: x / sqrt(1 + x^2) of x = skew x inventory / scale.
 
-    It fades by implicit steps of the exponential law, which looks are far shorter than a memory to be true to: without
-    a call into the C library, which a look is too short for.
+    From look to look it fades by 1 / (1 + t / memory), which is the exponential law where looks are frequent.
     """
+    # No tanh and no exp: a look is so short that two calls into the C library would be much of it.
     params, book = w.params, book_of(w, p)
     position = b.owners[np.uint32(w.programs[p, P_OWNER]), book, POSITION]
     gone = (w.clock[NOW] - params[p, SEEN_AT]) / SECOND
